@@ -1,0 +1,140 @@
+"""The one classifier: prepared pixels or whole face crops in, probabilities out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import metadata as model_metadata
+from .errors import ModelError
+from .interpreter import Interpreter, open_interpreter
+from .labels import class_indices
+from .metadata import ModelMetadata
+from .metrics import softmax
+from .preprocess import Image, prepare
+
+
+class LogitsModel(Protocol):
+    """What can be evaluated: a TFLite file, a Keras model, a fake."""
+
+    metadata: ModelMetadata
+
+    def logits(self, pixels: Image) -> NDArray[np.float32]:
+        """Logits, float32 (N, classes), of prepared uint8 pixels (N, H, W, C)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The apparent expression of one face: probabilities by label, in the model's order, summing to 1."""
+
+    probabilities: dict[str, float]
+
+    @property
+    def label(self) -> str:
+        """The most probable label."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    @property
+    def confidence(self) -> float:
+        """Its probability, 0 to 1."""
+        return self.probabilities[self.label]
+
+
+class EmotionClassifier:
+    """Classify face crops with a TFLite model.
+
+    >>> with EmotionClassifier("edge-m.tflite") as classifier:      # doctest: +SKIP
+    ...     print(classifier.predict(crop).label)
+    """
+
+    def __init__(
+        self,
+        model: Path | str | bytes,
+        *,
+        metadata: ModelMetadata | None = None,
+        classes: Sequence[str] | None = None,
+        backend: str = "auto",
+        threads: int = 1,
+    ) -> None:
+        """Open a model.
+
+        model: a path, the name of a bundled model, or the file's bytes. metadata: for a file that carries none.
+        classes: report only these, renormalised. Raises ModelError or RuntimeMissingError.
+        """
+        name, content = _read(model)
+        own = model_metadata.parse(content)
+        if own is None and metadata is None:
+            raise ModelError(f"{name} carries no metadata: give its labels and input with --labels and --input")
+        self.metadata = metadata if metadata is not None else own  # type: ignore[assignment]
+        self.sha256 = hashlib.sha256(content).hexdigest()
+        self.size_bytes = len(content)
+        try:
+            self._interpreter: Interpreter = open_interpreter(content, self.metadata.input, backend, threads)
+        except ModelError as error:
+            raise ModelError(f"{name}: {error}") from error
+        if self._interpreter.classes != len(self.metadata.labels):
+            raise ModelError(
+                f"{name} has {self._interpreter.classes} outputs but {len(self.metadata.labels)} labels: refused"
+            )
+        self._chosen = class_indices(classes, self.metadata.labels) if classes else None
+        self.labels = tuple(classes) if classes else self.metadata.labels
+
+    @property
+    def backend(self) -> str:
+        """Name of the runtime in use."""
+        return getattr(self._interpreter, "backend", "")
+
+    def logits(self, pixels: Image) -> NDArray[np.float32]:
+        """Logits of all the model's classes, float32 (N, classes), of prepared uint8 pixels (N, H, W, C)."""
+        if len(pixels) == 0:
+            return np.zeros((0, len(self.metadata.labels)), np.float32)
+        return np.stack([to_logits(self._interpreter(image), self.metadata) for image in pixels])
+
+    def predict(self, crop: Image) -> Prediction:
+        """The apparent expression of one face crop, uint8 grey (H, W) or BGR (H, W, 3), of any size."""
+        pixels = prepare(crop, self.metadata.input)
+        values = to_logits(self._interpreter(pixels), self.metadata)
+        chosen = values if self._chosen is None else values[self._chosen]
+        probabilities = softmax(chosen, self.metadata.temperature)
+        return Prediction(dict(zip(self.labels, probabilities.tolist(), strict=True)))
+
+    def predict_many(self, crops: Iterable[Image]) -> list[Prediction]:
+        """`predict` for each crop."""
+        return [self.predict(crop) for crop in crops]
+
+    def close(self) -> None:
+        """Release the runtime's memory."""
+        self._interpreter.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+def to_logits(outputs: NDArray[np.float32], metadata: ModelMetadata) -> NDArray[np.float32]:
+    """A model's outputs as logits: as they are, or the logarithm of probabilities (softmax gives them back)."""
+    if metadata.outputs == "logits":
+        return outputs
+    return np.log(np.maximum(outputs, np.float32(1e-7)))
+
+
+def _read(model: Path | str | bytes) -> tuple[str, bytes]:
+    if isinstance(model, bytes):
+        return "the model", model
+    from .zoo import resolve
+
+    path = resolve(model)
+    try:
+        return str(path), path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot read model {path}: {error.strerror or error}") from error

@@ -1,0 +1,115 @@
+"""The root command. Stages are mounted by name and imported when they are used, so that a device never loads TensorFlow."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import traceback
+from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from .errors import EdgeEmotionError
+
+COMMANDS: dict[str, str] = {
+    "demo": "edge_emotion.train.demo:demo",
+    "data": "edge_emotion.train.data_cli:app",
+    "train": "edge_emotion.train.cli:train",
+    "evaluate": "edge_emotion.edge_runtime.evaluate_cli:evaluate",
+    "convert": "edge_emotion.convert.cli:convert",
+    "predict": "edge_emotion.edge_runtime.predict_cli:predict",
+    "bench": "edge_emotion.benchmarks.cli:bench",
+}
+"""Command → `module:attribute`; the attribute is a function, or a Typer app with commands of its own."""
+
+
+class StageGroup(TyperGroup):
+    """A group whose commands live in modules that are imported on first use."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names in the order a user meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name].split(":")
+        target = getattr(import_module(module), attribute)
+        if not isinstance(target, typer.Typer):
+            wrapper = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+            wrapper.command(cmd_name)(target)
+            target = wrapper
+        command = typer.main.get_command(target)
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(
+    cls=StageGroup,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(version("edge-emotion"))
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks and debug messages (anywhere on the line).")
+    ] = False,
+) -> None:
+    """Apparent facial expressions on the device: train, convert, run and bench.
+
+    Start with `edge-emotion demo`. Every command has `--help` with an example.
+    """
+
+
+def main() -> None:
+    """Entry point: one clear line for an expected error, its exit code, and no traceback unless `--debug`."""
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s: %(message)s", force=True
+    )
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.getLogger("edge_emotion").setLevel(logging.DEBUG if debug else logging.WARNING)
+    try:
+        app(args=[a for a in arguments if a != "--debug"], prog_name="edge-emotion")
+    except EdgeEmotionError as error:
+        _fail(str(error), error.exit_code, debug)
+    except BrokenPipeError:
+        with contextlib.suppress(OSError):
+            sys.stdout.close()
+        sys.exit(1)
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        _fail(f"{error.strerror or error}{where}", 1, debug)
+    except Exception as error:
+        _fail(f"internal error, please report it: {type(error).__name__}: {error} (--debug shows where)", 1, debug)
+
+
+def _fail(message: str, exit_code: int, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    line = " ".join(message.split())
+    print(f"edge-emotion: {line}", file=sys.stderr)
+    sys.exit(exit_code)
+
+
+if __name__ == "__main__":
+    main()

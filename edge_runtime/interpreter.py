@@ -1,0 +1,164 @@
+"""The one seam to the TFLite runtimes. Quantising and dequantising happen here and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .console import quiet_native
+from .errors import ModelError, OptionError, RuntimeMissingError
+from .metadata import InputSpec, strip
+from .preprocess import Image, normalise
+
+BACKENDS: dict[str, tuple[str, str]] = {
+    "litert": ("ai_edge_litert.interpreter", "ai-edge-litert"),
+    "tflite-runtime": ("tflite_runtime.interpreter", "tflite-runtime"),
+    "tensorflow": ("tensorflow.lite.python.interpreter", "tensorflow"),
+}
+"""Backend name → (module with `Interpreter`, distribution), in the order `auto` tries them."""
+
+
+class Interpreter(Protocol):
+    """Runs one image at a time: prepared uint8 pixels (H, W, C) in, float32 outputs (classes,) out."""
+
+    @property
+    def classes(self) -> int:
+        """Number of outputs."""
+        ...
+
+    def __call__(self, pixels: Image) -> NDArray[np.float32]:
+        """Outputs for one image; a new array on each call."""
+        ...
+
+    def close(self) -> None:
+        """Release the runtime's memory."""
+        ...
+
+
+@dataclass(frozen=True)
+class Quantisation:
+    """Affine quantisation of a tensor: real = scale × (q − zero_point). scale 0 means the tensor is float."""
+
+    scale: float
+    zero_point: int
+    dtype: type[np.generic]
+
+    def quantise(self, values: NDArray[np.float32]) -> NDArray[Any]:
+        """Round half to even, then saturate to the type's range."""
+        if self.scale == 0:
+            return values.astype(self.dtype)
+        limits = np.iinfo(self.dtype)  # type: ignore[type-var]
+        q = np.rint(values.astype(np.float64) / self.scale) + self.zero_point
+        return np.clip(q, limits.min, limits.max).astype(self.dtype)
+
+    def dequantise(self, q: NDArray[Any]) -> NDArray[np.float32]:
+        """float32 values; widened before the zero point is subtracted."""
+        if self.scale == 0:
+            return q.astype(np.float32)
+        return ((q.astype(np.int32) - self.zero_point) * np.float32(self.scale)).astype(np.float32)
+
+
+class TFLiteInterpreter:
+    """A TFLite classifier with one image input (1, H, W, C) and one output (1, classes), on any TFLite runtime.
+
+    Pixels go in through a 256-entry table (pixel value → input value), so that normalising and quantising an image is
+    one look-up.
+    """
+
+    def __init__(self, runtime: Any, spec: InputSpec, backend: str) -> None:
+        self.backend = backend
+        self._runtime = runtime
+        inputs, outputs = runtime.get_input_details(), runtime.get_output_details()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise ModelError(f"the model has {len(inputs)} inputs and {len(outputs)} outputs: one of each is needed")
+        shape = tuple(int(v) for v in inputs[0]["shape"])
+        if shape != (1, *spec.shape):
+            raise ModelError(f"the model takes {shape}, its metadata says (1, {', '.join(map(str, spec.shape))})")
+        self._in, self._out = inputs[0]["index"], outputs[0]["index"]
+        self.input_quantisation = _quantisation(inputs[0])
+        self.output_quantisation = _quantisation(outputs[0])
+        self.classes = int(np.prod(outputs[0]["shape"]))
+        levels = normalise(np.arange(256, dtype=np.uint8), spec)
+        self._table = self.input_quantisation.quantise(levels)
+        self._staging = np.empty(shape, self._table.dtype)
+
+    def __call__(self, pixels: Image) -> NDArray[np.float32]:
+        """Outputs, float32 (classes,), of prepared uint8 pixels (H, W, C)."""
+        np.take(self._table, pixels, out=self._staging[0], mode="clip")  # clip: skips the bounds check, never acts
+        self._runtime.set_tensor(self._in, self._staging)
+        self._runtime.invoke()
+        return self.output_quantisation.dequantise(self._runtime.get_tensor(self._out)[0])
+
+    def close(self) -> None:
+        """Release the runtime's memory."""
+        self._runtime = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+def open_interpreter(tflite: bytes, spec: InputSpec, backend: str = "auto", threads: int = 1) -> TFLiteInterpreter:
+    """Load a TFLite file's bytes into a runtime.
+
+    backend: `auto` takes the first installed of LiteRT, tflite-runtime, TensorFlow.
+    Raises RuntimeMissingError when there is none, ModelError when the bytes are not a model this runtime can run.
+    """
+    name, interpreter_class = _load_runtime(backend)
+    flatbuffer = strip(tflite)
+    if flatbuffer[4:8] != b"TFL3":
+        raise ModelError("not a TFLite file: it lacks the TFL3 identifier")
+    try:
+        with quiet_native():
+            runtime = interpreter_class(model_content=flatbuffer, num_threads=threads)
+            runtime.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ModelError(f"{name} {runtime_version(name)} cannot run this model: {reason}") from error
+    return TFLiteInterpreter(runtime, spec, name)
+
+
+def available_backends() -> tuple[str, ...]:
+    """Names of the runtimes installed here, in the order `auto` prefers."""
+    return tuple(name for name, (module, _) in BACKENDS.items() if find_spec(module.split(".")[0]))
+
+
+def runtime_version(backend: str) -> str:
+    """Version of a backend's distribution, or an empty string."""
+    try:
+        return version(BACKENDS[backend][1])
+    except PackageNotFoundError:
+        return ""
+
+
+def _load_runtime(backend: str) -> tuple[str, Any]:
+    if backend != "auto" and backend not in BACKENDS:
+        raise OptionError(f"unknown backend {backend!r}: auto, {', '.join(BACKENDS)}")
+    installed = available_backends()
+    wanted = installed[:1] if backend == "auto" else tuple(b for b in installed if b == backend)
+    if not wanted:
+        what = "no TFLite runtime is" if backend == "auto" else f"{BACKENDS[backend][1]} is not"
+        raise RuntimeMissingError(f"{what} installed: pip install {BACKENDS.get(backend, BACKENDS['litert'])[1]}")
+    name = wanted[0]
+    if name == "tflite-runtime" and int(np.__version__.split(".")[0]) >= 2:
+        raise RuntimeMissingError(
+            f"tflite-runtime {runtime_version(name)} cannot use numpy {np.__version__}: pip install 'numpy<2'"
+        )
+    try:
+        return name, import_module(BACKENDS[name][0]).Interpreter
+    except (ImportError, AttributeError) as error:
+        raise RuntimeMissingError(f"{BACKENDS[name][1]} cannot be imported: {error}") from error
+
+
+def _quantisation(details: dict[str, Any]) -> Quantisation:
+    scale, zero_point = details["quantization"]
+    return Quantisation(float(scale), int(zero_point), details["dtype"])

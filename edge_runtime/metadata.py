@@ -1,0 +1,212 @@
+"""What a model file says of itself, inside the file.
+
+A `.tflite` carries its metadata as a zip appended to the flatbuffer (members `metadata.json` and `labels.txt`): the
+TFLite runtimes ignore bytes after the flatbuffer, and any zip tool reads them. A `.keras` file is a zip already and
+gets one more member, `edge-emotion.json`. Both hold the same `ModelMetadata`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from .errors import ModelError
+
+SCHEMA_VERSION = 1
+RESIZE = "halve-then-linear-exact"
+"""Name of the one resize method, `preprocess.resize`."""
+
+_TFLITE_MEMBER = "metadata.json"
+_KERAS_MEMBER = "edge-emotion.json"
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # fixed zip time: the same model gives the same bytes
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """The image a model takes: size in pixels, colour, and the values that black (0) and white (255) map to."""
+
+    width: int = 48
+    height: int = 48
+    colour: Literal["grey", "rgb"] = "grey"
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (0 < self.width <= 4096 and 0 < self.height <= 4096):
+            raise ModelError(f"input size must be 1 to 4096 pixels, got {self.width}x{self.height}")
+        if self.colour not in ("grey", "rgb"):
+            raise ModelError(f"input colour must be grey or rgb, got {self.colour!r}")
+        if not self.low < self.high:
+            raise ModelError(f"input range must rise, got {self.low} to {self.high}")
+
+    @property
+    def channels(self) -> int:
+        """1 for grey, 3 for RGB."""
+        return 1 if self.colour == "grey" else 3
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, channels)."""
+        return (self.height, self.width, self.channels)
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """(width, height)."""
+        return (self.width, self.height)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """An accuracy (0 to 1) measured on n images of a named split, with its 95 % interval and the data's hash."""
+
+    split: str
+    n: int
+    accuracy: float
+    accuracy_ci95: tuple[float, float]
+    data_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "accuracy_ci95", tuple(self.accuracy_ci95))
+        if self.n < 0 or not 0.0 <= self.accuracy <= 1.0:
+            raise ModelError(f"measurement out of range: accuracy {self.accuracy} on n = {self.n}")
+
+
+@dataclass(frozen=True)
+class ModelMetadata:
+    """Everything the runtime must know to use a model, and where the model came from.
+
+    labels are in output order. `outputs` says whether the last layer gives logits or probabilities; `temperature`
+    divides the logits before the softmax. `crop_margin` is the fraction of the face box's longer side added on each
+    side before cropping. Hashes are SHA-256 in hex, empty when unknown.
+    """
+
+    labels: tuple[str, ...]
+    input: InputSpec = InputSpec()
+    name: str = ""
+    precision: str = "float32"
+    outputs: Literal["logits", "probabilities"] = "logits"
+    temperature: float = 1.0
+    crop_margin: float = 0.0
+    resize: str = RESIZE
+    training_data_sha256: str = ""
+    calibration_sha256: str = ""
+    source_sha256: str = ""
+    measured: Measurement | None = None
+    min_runtime: str = ""
+    tools: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", tuple(self.labels))
+        if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels) or "" in self.labels:
+            raise ModelError(f"labels must be two or more distinct names, got {list(self.labels)}")
+        if any("\n" in label for label in self.labels):
+            raise ModelError("a label may not contain a line break")
+        if self.outputs not in ("logits", "probabilities"):
+            raise ModelError(f"outputs must be logits or probabilities, got {self.outputs!r}")
+        if not 0.0 < self.temperature < 1000.0:
+            raise ModelError(f"temperature must be above 0 and below 1000, got {self.temperature}")
+        if not 0.0 <= self.crop_margin <= 2.0:
+            raise ModelError(f"crop margin must be 0 to 2, got {self.crop_margin}")
+        if self.resize != RESIZE:
+            raise ModelError(f"unknown resize {self.resize!r}: this version knows {RESIZE}")
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready dict, with `schema_version`."""
+        return {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self), "labels": list(self.labels)}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> ModelMetadata:
+        """The inverse of `to_json`. Unknown keys of a newer minor writer are ignored.
+
+        Raises ModelError for another schema or a value out of range.
+        """
+        if document.get("schema_version") != SCHEMA_VERSION:
+            raise ModelError(
+                f"model metadata has schema {document.get('schema_version')!r}, this version reads {SCHEMA_VERSION}: "
+                "update edge-emotion"
+            )
+        known = {f.name for f in dataclasses.fields(cls)}
+        values = {k: v for k, v in document.items() if k in known}
+        try:
+            values["input"] = InputSpec(**values.get("input", {}))
+            if values.get("measured") is not None:
+                values["measured"] = Measurement(**values["measured"])
+            return cls(**values)
+        except (TypeError, AttributeError) as error:
+            raise ModelError(f"model metadata is malformed: {error}") from error
+
+
+def attach(tflite: bytes, metadata: ModelMetadata) -> bytes:
+    """The TFLite flatbuffer with the metadata appended; metadata that was there is replaced."""
+    buffer = io.BytesIO()
+    buffer.write(strip(tflite))
+    with zipfile.ZipFile(buffer, "a", zipfile.ZIP_STORED) as archive:
+        archive.writestr(zipfile.ZipInfo(_TFLITE_MEMBER, _EPOCH), json.dumps(metadata.to_json(), indent=1) + "\n")
+        archive.writestr(zipfile.ZipInfo("labels.txt", _EPOCH), "\n".join(metadata.labels) + "\n")
+    return buffer.getvalue()
+
+
+def strip(tflite: bytes) -> bytes:
+    """The flatbuffer alone, as a compiler wants it."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(tflite)) as archive:
+            start = min((info.header_offset for info in archive.infolist()), default=archive.start_dir)
+    except zipfile.BadZipFile:
+        return tflite
+    return tflite[:start]
+
+
+def parse(tflite: bytes) -> ModelMetadata | None:
+    """The metadata appended to a TFLite file's bytes, or None when there is none."""
+    return _read_member(io.BytesIO(tflite), _TFLITE_MEMBER, "the model")
+
+
+def read(path: Path) -> ModelMetadata | None:
+    """The metadata inside a `.tflite` or `.keras` file, or None when there is none."""
+    return _read_member(path, _KERAS_MEMBER if path.suffix == ".keras" else _TFLITE_MEMBER, path.name)
+
+
+def embed_in_keras(path: Path, metadata: ModelMetadata) -> None:
+    """Add the metadata to a `.keras` file that has none, atomically."""
+    content = io.BytesIO(path.read_bytes())
+    with zipfile.ZipFile(content, "a") as archive:
+        archive.writestr(zipfile.ZipInfo(_KERAS_MEMBER, _EPOCH), json.dumps(metadata.to_json(), indent=1) + "\n")
+    write_atomically(path, content.getvalue())
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that its name only ever holds the old or the whole new content."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _read_member(source: Path | io.BytesIO, member: str, name: str) -> ModelMetadata | None:
+    try:
+        with zipfile.ZipFile(source) as archive:
+            text = archive.read(member)
+    except (zipfile.BadZipFile, KeyError):
+        return None
+    except OSError as error:
+        raise ModelError(f"cannot read {name}: {error.strerror or error}") from error
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise ModelError(f"the metadata inside {name} is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise ModelError(f"the metadata inside {name} is not a JSON object")
+    return ModelMetadata.from_json(document)

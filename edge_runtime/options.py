@@ -1,0 +1,69 @@
+"""Options that several commands share, so that they read and behave the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import ModelError, OptionError
+from .metadata import InputSpec, ModelMetadata
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, and nothing else there.")]
+Data = Annotated[Path, typer.Option("--data", help="Dataset: a folder or a .zip of class folders.")]
+OptionalData = Annotated[Path | None, typer.Option("--data", help="Dataset: a folder or a .zip of class folders.")]
+SplitName = Annotated[str, typer.Option("--split", help="Which split: train, validation or test.")]
+Classes = Annotated[
+    str | None, typer.Option("--classes", metavar="A,B,…", help="Only these classes, in this order. All by default.")
+]
+Backend = Annotated[str, typer.Option(help="TFLite runtime: auto, litert, tflite-runtime or tensorflow.")]
+Threads = Annotated[int, typer.Option(min=1, max=64, help="Interpreter threads.")]
+Labels = Annotated[
+    str | None, typer.Option("--labels", metavar="A,B,…", help="Labels in output order, for a file without metadata.")
+]
+Input = Annotated[
+    str | None,
+    typer.Option(
+        "--input",
+        metavar="WxH:COLOUR:LOW:HIGH",
+        help="Input of a file without metadata, such as 64x64:grey:-1:1 (48x48:grey:0:1 when only labels are given).",
+    ),
+]
+
+
+def parse_classes(text: str | None) -> tuple[str, ...] | None:
+    """`angry, happy` as ('angry', 'happy'); None stays None. Raises OptionError when a name is empty."""
+    if text is None:
+        return None
+    names = tuple(part.strip().lower() for part in text.split(","))
+    if "" in names:
+        raise OptionError(f"--classes has an empty name in {text!r}: write them as angry,happy,neutral")
+    return names
+
+
+def parse_limit(text: str | None) -> tuple[int, int | None] | None:
+    """`400,160` as (400, 160), `400` as (400, None). Raises OptionError for anything else."""
+    if text is None:
+        return None
+    parts = text.split(",")
+    if len(parts) > 2 or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+        raise OptionError(f"--limit takes TRAIN or TRAIN,VALIDATION images a class, such as 400,160; got {text!r}")
+    return int(parts[0]), int(parts[1]) if len(parts) == 2 else None
+
+
+def parse_declared(labels: str | None, input_spec: str | None) -> ModelMetadata | None:
+    """Metadata from `--labels` and `--input`; None when no labels are given. Raises OptionError."""
+    if labels is None:
+        if input_spec is not None:
+            raise OptionError("--input describes a file without metadata, so it needs --labels too")
+        return None
+    spec = InputSpec()
+    if input_spec is not None:
+        try:
+            size, colour, low, high = input_spec.split(":")
+            width, height = size.lower().split("x")
+            spec = InputSpec(int(width), int(height), colour, float(low), float(high))  # type: ignore[arg-type]
+        except (ValueError, ModelError) as error:
+            raise OptionError(f"--input is written like 64x64:grey:-1:1, got {input_spec!r} ({error})") from error
+    return ModelMetadata(tuple(name.strip() for name in labels.split(",")), spec)

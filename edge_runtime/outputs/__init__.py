@@ -1,0 +1,5 @@
+"""Where results go: one Protocol, one file per output."""
+
+from .output import Output
+
+__all__ = ["Output"]

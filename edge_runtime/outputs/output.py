@@ -1,0 +1,33 @@
+"""The output seam."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Protocol, Self
+
+from ..preprocess import Image
+from ..results import FrameResult
+
+
+class Output(Protocol):
+    """Takes results as they come. A context manager; `close` flushes and releases.
+
+    `write` never blocks the camera: an output that can be slow (network, disk, viewer) queues, and counts what it drops.
+    """
+
+    needs_image: bool
+    """Whether `write` wants the frame's pixels; without any such output colour conversion is skipped."""
+
+    def write(self, result: FrameResult, image: Image | None) -> None:
+        """One frame's result; image is uint8 BGR (H, W, 3), or None when no output needs it."""
+        ...
+
+    def close(self) -> None:
+        """Flush and release."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None: ...

@@ -1,0 +1,102 @@
+"""`edge-emotion predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import console, options
+
+
+def predict(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Pictures, or face crops with --no-detect.")],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="A .tflite file, or the name of a bundled model.")
+    ] = "edge-m",
+    classes: options.Classes = None,
+    no_detect: Annotated[bool, typer.Option("--no-detect", help="Each image is a face crop already.")] = False,
+    save: Annotated[
+        Path | None, typer.Option("--save", help="Write an annotated copy: a file, or a folder for several images.")
+    ] = None,
+    labels: options.Labels = None,
+    input_spec: options.Input = None,
+    backend: options.Backend = "auto",
+    threads: options.Threads = 1,
+    as_json: options.Json = False,
+) -> None:
+    """The apparent expression of each face in pictures: every class with its percentage, and the label.
+
+    Example: `edge-emotion predict photo.jpg --save annotated.jpg`
+    """
+    import cv2
+
+    from .annotate import annotate
+    from .classifier import EmotionClassifier
+    from .errors import DeviceError, OptionError
+    from .faces import Face
+    from .faces.haar import HaarDetector
+    from .preprocess import crop_face, read_image
+
+    if save is not None and len(images) > 1 and save.suffix:
+        raise OptionError(f"--save names one file, {save}, but there are {len(images)} images: name a folder")
+    declared = options.parse_declared(labels, input_spec)
+    wanted = options.parse_classes(classes)
+    documents: list[dict[str, Any]] = []
+    with EmotionClassifier(model, metadata=declared, classes=wanted, backend=backend, threads=threads) as classifier:
+        detector = None if no_detect else HaarDetector()
+        for path in images:
+            image = read_image(path)
+            whole = Face((0, 0, image.shape[1], image.shape[0]))
+            faces = detector.detect(image) if detector else [whole]
+            margin = classifier.metadata.crop_margin
+            results = [
+                (
+                    face.box_xywh,
+                    classifier.predict(crop_face(image, face.box_xywh, margin) if detector else image),
+                )
+                for face in faces
+            ]
+            documents.append(
+                {
+                    "image": str(path),
+                    "faces": [
+                        {
+                            "box_xywh": list(box),
+                            "label": p.label,
+                            "confidence": p.confidence,
+                            "probabilities": p.probabilities,
+                        }
+                        for box, p in results
+                    ],
+                }
+            )
+            if save is not None:
+                target = save if save.suffix else save / f"{path.stem}-annotated.jpg"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                drawn = annotate(image, [(box, f"{p.label} {100 * p.confidence:.0f} %") for box, p in results])
+                try:
+                    written = cv2.imwrite(str(target), drawn)
+                except cv2.error as error:
+                    raise OptionError(
+                        f"--save {target}: OpenCV writes no {target.suffix} files, use .jpg or .png"
+                    ) from error
+                if not written:
+                    raise DeviceError(f"cannot write {target}: is the folder writable?")
+            if not as_json:
+                _print(documents[-1])
+    if as_json:
+        console.emit_json(documents)
+
+
+def _print(document: dict[str, Any]) -> None:
+    faces = document["faces"]
+    console.emit(f"{document['image']}: {len(faces)} face{'' if len(faces) == 1 else 's'}")
+    if not faces:
+        console.emit("  no face found (--no-detect takes the whole image as one)")
+    for face in faces:
+        x, y, w, h = face["box_xywh"]
+        console.emit(f"  {face['label']} {100 * face['confidence']:.1f} %   at x {x}, y {y}, {w}×{h} pixels")
+        for label, p in face["probabilities"].items():
+            console.emit(f"    {label:<10} {100 * p:5.1f} %  {'█' * round(30 * p)}")

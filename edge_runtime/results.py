@@ -1,0 +1,58 @@
+"""The currency between the pipeline and its outputs: what was seen in one frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class TrackedFace:
+    """One face in one frame. box_xywh in pixels of the frame; probabilities are smoothed over time and sum to 1.
+
+    id is stable while the face is followed. state is `steady` once the label has settled, else `uncertain`.
+    raw_label is the label of this frame alone.
+    """
+
+    id: int
+    box_xywh: tuple[int, int, int, int]
+    label: str
+    confidence: float
+    state: Literal["steady", "uncertain"]
+    probabilities: dict[str, float]
+    raw_label: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready dict with the keys of `run --jsonl`."""
+        return {
+            "id": self.id,
+            "box_xywh": list(self.box_xywh),
+            "label": self.label,
+            "confidence": self.confidence,
+            "state": self.state,
+            "probabilities": self.probabilities,
+        }
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """Everything found in one frame. time_s: media time for files, else seconds since the start. latency_ms by stage."""
+
+    source: str
+    frame: int
+    time_s: float
+    faces: tuple[TrackedFace, ...]
+    latency_ms: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready dict, one line of `run --jsonl`."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "source": self.source,
+            "frame": self.frame,
+            "time_s": self.time_s,
+            "faces": [face.to_json() for face in self.faces],
+            "latency_ms": self.latency_ms,
+        }

@@ -1,0 +1,95 @@
+"""Network architectures, as frozen descriptions that build a Keras model.
+
+All return logits: the softmax belongs to the loss and to the host, because an int8 softmax has a fixed scale of 1/256
+and makes probabilities tie.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..edge_runtime.metadata import InputSpec
+
+
+@dataclass(frozen=True)
+class SlidesNetwork:
+    """The customer's reference network: three valid convolutions, twelve hidden dense layers, batch norm after ReLU.
+
+    With three classes it has 2,434,435 parameters: 2,425,731 trainable, 8,704 not.
+    """
+
+    convolutions: tuple[int, ...] = (128, 128, 256)
+    dense: tuple[int, ...] = (256,) * 11 + (1024,)
+
+    def build(self, spec: InputSpec, classes: int, dtype: str = "float32") -> Any:
+        """A `keras.Model` from (N, H, W, C) float input to (N, classes) float32 logits."""
+        import keras
+
+        layers = keras.layers
+        inputs = keras.Input(spec.shape, name="image")
+        x = inputs
+        for i, filters in enumerate(self.convolutions, 1):
+            x = layers.Conv2D(filters, 3, activation="relu", name=f"conv{i}", dtype=dtype)(x)
+            x = layers.BatchNormalization(name=f"conv{i}_norm", dtype=dtype)(x)
+            x = layers.MaxPooling2D(2, name=f"conv{i}_pool", dtype=dtype)(x)
+        x = layers.Flatten(name="flatten", dtype=dtype)(x)
+        for i, units in enumerate(self.dense, 1):
+            x = layers.Dense(units, activation="relu", name=f"dense{i}", dtype=dtype)(x)
+            x = layers.BatchNormalization(name=f"dense{i}_norm", dtype=dtype)(x)
+        outputs = layers.Dense(classes, name="logits", dtype="float32")(x)
+        return keras.Model(inputs, outputs, name="slides")
+
+
+@dataclass(frozen=True)
+class ResidualNetwork:
+    """Plain 3×3 residual network (He 2016, basic blocks) under the rules that keep int8 fast and faithful.
+
+    Conv → BN → ReLU6 folds into one operator; no squeeze-excite, no hard-swish; channels in multiples of 16 (dot-product
+    kernels of a Cortex-A76), global average pooling, one dense layer. Every stage halves the resolution.
+    stages: (channels, blocks) of each stage.
+    """
+
+    stem: int
+    stages: tuple[tuple[int, int], ...]
+
+    def build(self, spec: InputSpec, classes: int, dtype: str = "float32") -> Any:
+        """A `keras.Model` from (N, H, W, C) float input to (N, classes) float32 logits."""
+        import keras
+
+        layers = keras.layers
+
+        def norm(x: Any, name: str) -> Any:
+            return layers.BatchNormalization(momentum=0.9, epsilon=1e-4, name=f"{name}_norm", dtype=dtype)(x)
+
+        def conv(x: Any, filters: int, kernel: int, strides: int, name: str) -> Any:
+            x = layers.Conv2D(
+                filters,
+                kernel,
+                strides=strides,
+                padding="same",
+                use_bias=False,
+                kernel_initializer="he_normal",
+                name=name,
+                dtype=dtype,
+            )(x)
+            return norm(x, name)
+
+        def relu6(x: Any, name: str) -> Any:
+            return layers.ReLU(6, name=name, dtype=dtype)(x)
+
+        inputs = keras.Input(spec.shape, name="image")
+        x = relu6(conv(inputs, self.stem, 3, 1, "stem"), "stem_relu")
+        for s, (channels, blocks) in enumerate(self.stages, 1):
+            for b in range(1, blocks + 1):
+                name, strides = f"stage{s}_block{b}", 2 if b == 1 else 1
+                shortcut = conv(x, channels, 1, strides, f"{name}_shortcut") if b == 1 else x
+                y = relu6(conv(x, channels, 3, strides, f"{name}_conv1"), f"{name}_relu1")
+                y = conv(y, channels, 3, 1, f"{name}_conv2")
+                x = relu6(layers.Add(name=f"{name}_add", dtype=dtype)([shortcut, y]), f"{name}_relu2")
+        x = layers.GlobalAveragePooling2D(name="pool", dtype="float32")(x)
+        outputs = layers.Dense(classes, name="logits", dtype="float32")(x)
+        return keras.Model(inputs, outputs, name="residual")
+
+
+Architecture = SlidesNetwork | ResidualNetwork

@@ -1,0 +1,116 @@
+"""Keras models on disk: load them safely, save them so that any backend can load them, classify with them."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..edge_runtime import metadata as model_metadata
+from ..edge_runtime.console import quiet_native
+from ..edge_runtime.errors import ModelError, RuntimeMissingError
+from ..edge_runtime.metadata import ModelMetadata
+from ..edge_runtime.preprocess import Image, normalise
+
+BATCH = 256
+
+
+def import_keras() -> Any:
+    """Keras on the first backend that is installed: $KERAS_BACKEND, else TensorFlow, JAX, torch.
+
+    Raises RuntimeMissingError when Keras or every backend is missing.
+    """
+    from importlib.util import find_spec
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if find_spec("keras") is None:
+        raise RuntimeMissingError("Keras is not installed: pip install 'edge-emotion[train]'")
+    if "KERAS_BACKEND" not in os.environ:
+        found = next((name for name in ("tensorflow", "jax", "torch") if find_spec(name)), None)
+        if found is None:
+            raise RuntimeMissingError("Keras has no backend: pip install 'edge-emotion[train]' (TensorFlow)")
+        os.environ["KERAS_BACKEND"] = found
+    try:
+        with quiet_native():
+            import keras
+    except ImportError as error:
+        backend = os.environ["KERAS_BACKEND"]
+        raise RuntimeMissingError(f"the Keras backend {backend!r} cannot be imported: {error}") from error
+    return keras
+
+
+def load(path: Path) -> Any:
+    """A `keras.Model` from a `.keras` file, without optimiser. Code inside the file is never executed.
+
+    Raises ModelError: missing, `.h5` (outside Keras's safe mode), custom code, or not a Keras file.
+    """
+    if not path.exists():
+        raise ModelError(f"model {path} does not exist")
+    if path.suffix in (".h5", ".hdf5"):
+        raise ModelError(f"{path}: .h5 files can run code when loaded and are refused: save it again as .keras")
+    if path.suffix != ".keras":
+        raise ModelError(f"{path} is not a .keras file")
+    keras = import_keras()
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises ValueError, TypeError, KeyError, zipfile errors, …
+        text = str(error).replace("\n", " ")
+        reason = (
+            "it holds custom code, which is never executed"
+            if _is_custom_code(text)
+            else "it is not a whole Keras 3 model"
+        )
+        raise ModelError(f"cannot load {path}: {reason} ({text[:160]})") from error
+
+
+def save(model: Any, path: Path, metadata: ModelMetadata) -> None:
+    """Save without optimiser, with the metadata inside, so that `path` only ever holds a whole file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
+        partial = Path(folder) / "model.keras"
+        model.save(partial)
+        model_metadata.embed_in_keras(partial, metadata)
+        os.replace(partial, path)
+
+
+class KerasClassifier:
+    """A Keras model behind the same face as the TFLite classifier: prepared uint8 pixels in, logits out."""
+
+    def __init__(self, model: Any, metadata: ModelMetadata) -> None:
+        self.model = model
+        self.metadata = metadata
+
+    @classmethod
+    def open(cls, path: Path) -> KerasClassifier:
+        """Load a `.keras` file that carries metadata. Raises ModelError when it cannot, or has none."""
+        metadata = model_metadata.read(path) if path.exists() and path.suffix == ".keras" else None
+        model = load(path)
+        if metadata is None:
+            raise ModelError(
+                f"{path} says nothing of its labels and input: train it with edge-emotion, or give --labels"
+            )
+        classes = model.output_shape[-1]
+        if classes != len(metadata.labels):
+            raise ModelError(f"{path} has {classes} outputs but {len(metadata.labels)} labels")
+        return cls(model, metadata)
+
+    def logits(self, pixels: Image) -> NDArray[np.float32]:
+        """Logits, float32 (N, classes), of uint8 pixels (N, H, W, C)."""
+        import keras
+
+        parts = []
+        for start in range(0, len(pixels), BATCH):
+            values = normalise(pixels[start : start + BATCH], self.metadata.input)
+            parts.append(keras.ops.convert_to_numpy(self.model.predict_on_batch(values)))
+        if not parts:
+            return np.zeros((0, len(self.metadata.labels)), np.float32)
+        return np.concatenate(parts).astype(np.float32)
+
+
+def _is_custom_code(text: str) -> bool:
+    lowered = text.lower()
+    return any(hint in lowered for hint in ("lambda", "unsafe", "could not locate", "register_keras_serializable"))

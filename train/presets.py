@@ -1,0 +1,118 @@
+"""Training presets as named frozen values. A run records the one it used."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..edge_runtime.errors import OptionError
+from ..edge_runtime.labels import nearest
+from ..edge_runtime.metadata import InputSpec
+from .architectures import Architecture, ResidualNetwork, SlidesNetwork
+from .augment import Augmentation
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A network and the recipe that trains it.
+
+    weight_decay is decoupled (each step takes learning_rate × weight_decay off kernels, not biases or norms).
+    average_momentum: per-step momentum of the weight average that is validated and saved; None saves raw weights.
+    clean: leave blank and repeated images, and copies of validation images, out of training.
+    """
+
+    name: str
+    description: str
+    architecture: Architecture
+    optimizer: Literal["rmsprop", "sgd"]
+    learning_rate: float
+    batch_size: int
+    epochs: int
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup_epochs: int = 0
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    average_momentum: float | None = None
+    augmentation: Augmentation | None = None
+    clean: bool = False
+    input: InputSpec = InputSpec()
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_size < 1:
+            raise OptionError(f"epochs and batch size must be at least 1, got {self.epochs} and {self.batch_size}")
+        if not 0 <= self.label_smoothing < 1:
+            raise OptionError(f"label smoothing must be 0 to 1, got {self.label_smoothing}")
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready dict; the architecture's type is named under `architecture.kind`."""
+        document = dataclasses.asdict(self)
+        document["architecture"]["kind"] = type(self.architecture).__name__
+        return document
+
+
+def _residual(name: str, description: str, architecture: ResidualNetwork, epochs: int) -> Preset:
+    return Preset(
+        name=name,
+        description=description,
+        architecture=architecture,
+        optimizer="sgd",
+        learning_rate=0.1,
+        batch_size=128,
+        epochs=epochs,
+        schedule="cosine",
+        warmup_epochs=2,
+        weight_decay=5e-3,
+        label_smoothing=0.1,
+        average_momentum=0.998,
+        augmentation=Augmentation(),
+        clean=True,
+    )
+
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            name="seed",
+            description="the reference network and recipe of the customer's slides",
+            architecture=SlidesNetwork(),
+            optimizer="rmsprop",
+            learning_rate=1e-4,
+            batch_size=50,
+            epochs=200,
+        ),
+        _residual(
+            "edge-m",
+            "residual network of 57 MMAC, 0.97 M parameters: the accurate one for a Pi 4 or 5",
+            ResidualNetwork(stem=16, stages=((32, 1), (64, 2), (128, 3))),
+            epochs=60,
+        ),
+        _residual(
+            "edge-s",
+            "residual network of 15 MMAC, 0.22 M parameters: the small one",
+            ResidualNetwork(stem=8, stages=((16, 1), (32, 2), (64, 2))),
+            epochs=60,
+        ),
+        dataclasses.replace(
+            _residual(
+                "tiny",
+                "residual network of 2 MMAC for demonstrations and tests: trains in a minute, not for use",
+                ResidualNetwork(stem=8, stages=((16, 1), (32, 1))),
+                epochs=8,
+            ),
+            batch_size=32,
+            learning_rate=0.05,
+            warmup_epochs=1,
+            average_momentum=0.98,
+            augmentation=Augmentation(erase=0.0, rotation=8.0, scale=0.08, shift=0.06),
+        ),
+    )
+}
+
+
+def get_preset(name: str) -> Preset:
+    """The preset of that name. Raises OptionError naming the nearest one."""
+    if name not in PRESETS:
+        raise OptionError(f"unknown preset {name!r}: {nearest(name, tuple(PRESETS))}")
+    return PRESETS[name]
