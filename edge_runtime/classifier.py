@@ -70,10 +70,10 @@ class EmotionClassifier:
         classes: report only these, renormalised. Raises ModelError or RuntimeMissingError.
         """
         name, content = _read(model)
-        own = model_metadata.parse(content)
-        if own is None and metadata is None:
+        known = metadata or model_metadata.parse(content)
+        if known is None:
             raise ModelError(f"{name} carries no metadata: give its labels and input with --labels and --input")
-        self.metadata = metadata if metadata is not None else own  # type: ignore[assignment]
+        self.metadata: ModelMetadata = known
         self.sha256 = hashlib.sha256(content).hexdigest()
         self.size_bytes = len(content)
         try:

@@ -1,4 +1,4 @@
-"""The root command. Stages are mounted by name and imported when they are used, so that a device never loads TensorFlow."""
+"""The root command. Stages are mounted by name and imported on use, so that a device never loads TensorFlow."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def note(text: str) -> None:
 
 @contextlib.contextmanager
 def foreign_output_to_stderr() -> Iterator[None]:
-    """While inside, whatever Keras, TensorFlow or native code prints on stdout lands on stderr; `emit` is unaffected."""
+    """While inside, what Keras, TensorFlow or native code prints on stdout lands on stderr; `emit` is unaffected."""
     global _real_stdout
     if _real_stdout is not None:  # already inside
         yield

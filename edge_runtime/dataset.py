@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from .errors import DatasetError, ImageError
 from .labels import select_classes
-from .metadata import InputSpec, write_atomically
+from .metadata import FACE_48, InputSpec, write_atomically
 from .preprocess import IMAGE_SUFFIXES, RESIZE_REVISION, Image, decode, prepare
 
 logger = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ SPLIT_NAMES = {
     "val": "validation",
     "test": "test",
 }
+SPLITS: tuple[str, ...] = ("train", "validation", "test")
 VALIDATION_FRACTION = 0.1
 
 
@@ -140,7 +141,7 @@ class Dataset:
     def load(
         self,
         split: str,
-        spec: InputSpec = InputSpec(),
+        spec: InputSpec = FACE_48,
         classes: Sequence[str] | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Split:
@@ -231,7 +232,7 @@ def open_dataset(path: Path | str, validation_seed: int = 0) -> Dataset:
     made_validation = False
     if layouts:
         chosen = layouts[min(layouts, key=lambda prefix: (len(prefix), prefix))]
-        members = {split: chosen[split] for split in ("train", "validation", "test") if split in chosen}
+        members = {split: chosen[split] for split in SPLITS if split in chosen}
     elif pools:
         pool = pools[min(pools, key=lambda prefix: (-len(pools[prefix]), len(prefix), prefix))]
         members = _stratify(pool, validation_seed)

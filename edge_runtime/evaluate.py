@@ -39,7 +39,7 @@ class Evaluation:
 
 
 def evaluate(model: LogitsModel, split: Split, progress: Callable[[int, int], None] | None = None) -> Evaluation:
-    """One inference an image, none dropped. Outputs of classes that the split lacks are masked and the rest renormalised.
+    """One inference an image, none dropped. Classes that the split lacks are masked and the rest renormalised.
 
     Raises OptionError when the split has a class the model does not know.
     """

@@ -56,13 +56,14 @@ class Quantisation:
             return values.astype(self.dtype)
         limits = np.iinfo(self.dtype)  # type: ignore[type-var]
         q = np.rint(values.astype(np.float64) / self.scale) + self.zero_point
-        return np.clip(q, limits.min, limits.max).astype(self.dtype)
+        return np.asarray(np.clip(q, limits.min, limits.max).astype(self.dtype))
 
     def dequantise(self, q: NDArray[Any]) -> NDArray[np.float32]:
         """float32 values; widened before the zero point is subtracted."""
         if self.scale == 0:
             return q.astype(np.float32)
-        return ((q.astype(np.int32) - self.zero_point) * np.float32(self.scale)).astype(np.float32)
+        real: NDArray[np.float32] = ((q.astype(np.int32) - self.zero_point) * np.float32(self.scale)).astype(np.float32)
+        return real
 
 
 class TFLiteInterpreter:

@@ -62,6 +62,10 @@ class InputSpec:
         return (self.width, self.height)
 
 
+FACE_48 = InputSpec()
+"""48×48 grey in [0, 1]: FER2013's own size. Quantised to int8 it is exactly pixel − 128."""
+
+
 @dataclass(frozen=True)
 class Measurement:
     """An accuracy (0 to 1) measured on n images of a named split, with its 95 % interval and the data's hash."""
@@ -88,7 +92,7 @@ class ModelMetadata:
     """
 
     labels: tuple[str, ...]
-    input: InputSpec = InputSpec()
+    input: InputSpec = FACE_48
     name: str = ""
     precision: str = "float32"
     outputs: Literal["logits", "probabilities"] = "logits"

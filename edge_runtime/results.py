@@ -38,7 +38,10 @@ class TrackedFace:
 
 @dataclass(frozen=True)
 class FrameResult:
-    """Everything found in one frame. time_s: media time for files, else seconds since the start. latency_ms by stage."""
+    """Everything found in one frame.
+
+    time_s: media time for files, else seconds since the start. latency_ms: milliseconds by stage.
+    """
 
     source: str
     frame: int

@@ -22,7 +22,8 @@ class Augmentation:
     """Random changes, each drawn uniformly within ± its limit for every image.
 
     rotation in degrees; scale and shift as fractions of the size; brightness as a fraction of 255; contrast as a
-    fraction of one. erase: probability that a rectangle is replaced by noise; its area is 2 % to erase_area of the image.
+    fraction of one. erase: probability that a rectangle is replaced by noise; its area is 2 % to
+    erase_area of the image.
     """
 
     flip: bool = True

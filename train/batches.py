@@ -52,7 +52,7 @@ def as_keras_dataset(batches: Batches, first_step: int) -> Any:
     """An endless `keras.utils.PyDataset` from `first_step` on, with a few batches made ahead in a thread."""
     import keras
 
-    class Endless(keras.utils.PyDataset):  # type: ignore[misc, name-defined]
+    class Endless(keras.utils.PyDataset):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self._pool = ThreadPoolExecutor(1, thread_name_prefix="batches")

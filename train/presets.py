@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from ..edge_runtime.errors import OptionError
 from ..edge_runtime.labels import nearest
-from ..edge_runtime.metadata import InputSpec
+from ..edge_runtime.metadata import FACE_48, InputSpec
 from .architectures import Architecture, ResidualNetwork, SlidesNetwork
 from .augment import Augmentation
 
@@ -36,7 +36,7 @@ class Preset:
     average_momentum: float | None = None
     augmentation: Augmentation | None = None
     clean: bool = False
-    input: InputSpec = InputSpec()
+    input: InputSpec = FACE_48
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1:

@@ -269,7 +269,7 @@ def _epoch_end_callback(
     """The callback that validates, saves and reports after each epoch."""
     to_numpy = keras.ops.convert_to_numpy
 
-    class EpochEnd(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
+    class EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             self.started = time.perf_counter()
 
@@ -321,7 +321,7 @@ def averaged_weights(model: Any, to_numpy: Callable[[Any], NDArray[Any]]) -> lis
 
 def _save_state(path: Path, state: _State) -> None:
     buffer = io.BytesIO()
-    arrays = {f"weight{i}": w for i, w in enumerate(state.weights)}
+    arrays: dict[str, Any] = {f"weight{i}": w for i, w in enumerate(state.weights)}
     arrays |= {f"optimizer{i}": v for i, v in enumerate(state.optimizer)}
     history = json.dumps([row.__dict__ for row in state.history])
     np.savez(buffer, history=np.array(history), **arrays)

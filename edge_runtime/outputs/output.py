@@ -12,7 +12,8 @@ from ..results import FrameResult
 class Output(Protocol):
     """Takes results as they come. A context manager; `close` flushes and releases.
 
-    `write` never blocks the camera: an output that can be slow (network, disk, viewer) queues, and counts what it drops.
+    `write` never blocks the camera: an output that can be slow (network, disk, viewer) queues,
+    and counts what it drops.
     """
 
     needs_image: bool
