@@ -183,7 +183,7 @@ class Dataset:
         key = json.dumps([self.sha256, names, spec.width, spec.height, spec.colour, RESIZE_REVISION])
         cached = cache_dir() / "decoded" / f"{hashlib.sha256(key.encode()).hexdigest()}.npz"
         try:
-            with np.load(cached) as archive:
+            with cached.open("rb") as file, np.load(file) as archive:
                 return archive["images"], archive["readable"]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             pass  # not there, or cut off: decode again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -119,7 +120,8 @@ def open_interpreter(tflite: bytes, spec: InputSpec, backend: str = "auto", thre
     if flatbuffer[4:8] != b"TFL3":
         raise ModelError("not a TFLite file: it lacks the TFL3 identifier")
     try:
-        with quiet_native():
+        with quiet_native(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # TensorFlow's own interpreter announces its move to LiteRT
             runtime = interpreter_class(model_content=flatbuffer, num_threads=threads)
             runtime.allocate_tensors()
     except (ValueError, RuntimeError) as error:

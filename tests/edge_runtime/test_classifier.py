@@ -1,0 +1,134 @@
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edge_emotion.edge_runtime import EmotionClassifier, ModelMetadata, Prediction
+from edge_emotion.edge_runtime import metadata as model_metadata
+from edge_emotion.edge_runtime.classifier import to_logits
+from edge_emotion.edge_runtime.dataset import Split
+from edge_emotion.edge_runtime.errors import ModelError, OptionError
+from edge_emotion.edge_runtime.evaluate import evaluate
+from edge_emotion.edge_runtime.metrics import softmax
+
+MODELS = Path(__file__).parents[1] / "models"
+INT8 = MODELS / "brightness-int8.tflite"
+
+
+def grey(level: int, size: int = 48) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
+    return np.full((size, size), level, np.uint8)
+
+
+def test_a_crop_of_any_size_and_colour_is_classified() -> None:
+    with EmotionClassifier(INT8) as classifier:
+        for size in (20, 48, 300):
+            assert classifier.predict(grey(0, size)).label == "dark"
+        assert classifier.predict(np.full((50, 70, 3), 255, np.uint8)).label == "bright"
+
+
+def test_probabilities_are_in_the_models_order_and_sum_to_one() -> None:
+    with EmotionClassifier(INT8) as classifier:
+        prediction = classifier.predict(grey(100))
+    assert list(prediction.probabilities) == ["dark", "grey", "bright"]
+    assert sum(prediction.probabilities.values()) == pytest.approx(1)
+    assert prediction.confidence == max(prediction.probabilities.values())
+
+
+def test_a_subset_of_classes_is_renormalised_in_its_order() -> None:
+    with EmotionClassifier(INT8) as whole, EmotionClassifier(INT8, classes=("bright", "dark")) as part:
+        p, q = whole.predict(grey(90)).probabilities, part.predict(grey(90)).probabilities
+    assert list(q) == ["bright", "dark"]
+    assert q["dark"] == pytest.approx(p["dark"] / (p["dark"] + p["bright"]), abs=1e-6)
+
+
+def test_the_temperature_of_the_metadata_is_applied() -> None:
+    known = model_metadata.read(INT8)
+    assert known is not None
+    metadata = dataclasses.replace(known, temperature=4.0)
+    pixels = np.zeros((1, 48, 48, 1), np.uint8)
+    with EmotionClassifier(INT8) as sharp, EmotionClassifier(INT8, metadata=metadata) as soft:
+        assert soft.predict(grey(0)).confidence < sharp.predict(grey(0)).confidence
+        np.testing.assert_array_equal(soft.logits(pixels), sharp.logits(pixels))
+
+
+def test_no_images_give_no_logits() -> None:
+    with EmotionClassifier(INT8) as classifier:
+        assert classifier.logits(np.zeros((0, 48, 48, 1), np.uint8)).shape == (0, 3)
+        assert classifier.predict_many([]) == []
+
+
+def test_probability_outputs_come_back_from_the_softmax() -> None:
+    metadata = ModelMetadata(("a", "b", "c"), outputs="probabilities")
+    p = np.array([0.7, 0.2, 0.1], np.float32)
+    np.testing.assert_allclose(softmax(to_logits(p, metadata)), p, atol=1e-6)
+
+
+def test_a_file_without_metadata_runs_with_declared_labels_only(tmp_path: Path) -> None:
+    bare = tmp_path / "bare.tflite"
+    bare.write_bytes(model_metadata.strip(INT8.read_bytes()))
+    with pytest.raises(ModelError, match="carries no metadata: give its labels"):
+        EmotionClassifier(bare)
+    with EmotionClassifier(bare, metadata=ModelMetadata(("x", "y", "z"))) as classifier:
+        assert classifier.predict(grey(255)).label == "z"
+
+
+def test_metadata_that_contradicts_the_tensors_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(model_metadata.attach(INT8.read_bytes(), ModelMetadata(("a", "b"))))
+    with pytest.raises(ModelError, match="3 outputs but 2 labels"):
+        EmotionClassifier(path)
+    path.write_bytes(
+        model_metadata.attach(INT8.read_bytes(), ModelMetadata(("a", "b", "c"), model_metadata.InputSpec(64, 64)))
+    )
+    with pytest.raises(ModelError, match=r"model\.tflite: the model takes"):
+        EmotionClassifier(path)
+
+
+def test_a_missing_or_foreign_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="does not exist"):
+        EmotionClassifier(tmp_path / "none.tflite")
+    shutil.copy(__file__, tmp_path / "text.tflite")
+    with pytest.raises(ModelError, match="carries no metadata"):
+        EmotionClassifier(tmp_path / "text.tflite")
+    with pytest.raises(ModelError, match="not a TFLite file"):
+        EmotionClassifier(tmp_path / "text.tflite", metadata=ModelMetadata(("a", "b")))
+
+
+def test_unknown_classes_are_refused() -> None:
+    with pytest.raises(OptionError, match="did you mean bright"):
+        EmotionClassifier(INT8, classes=("bright", "brigth"))
+
+
+def test_prediction_label_is_the_most_probable() -> None:
+    assert Prediction({"a": 0.2, "b": 0.5, "c": 0.3}).label == "b"
+
+
+def brightness_split(levels: list[int], labels: list[int], classes: tuple[str, ...]) -> Split:
+    images = np.stack([grey(level)[:, :, None] for level in levels])
+    return Split("validation", classes, images, np.array(labels), tuple(f"{i}.png" for i in range(len(levels))))
+
+
+def test_evaluation_counts_what_the_model_gets_wrong() -> None:
+    split = brightness_split([0, 10, 127, 250, 255], [0, 0, 1, 2, 0], ("dark", "grey", "bright"))
+    with EmotionClassifier(INT8) as classifier:
+        result = evaluate(classifier, split)
+    assert result.metrics.accuracy == 0.8
+    assert result.metrics.confusion[0] == (2, 0, 1)
+    assert result.predicted.tolist() == [0, 0, 1, 2, 2]
+
+
+def test_evaluation_of_a_subset_masks_the_other_outputs() -> None:
+    split = brightness_split([0, 127, 255], [1, 1, 0], ("bright", "dark"))
+    with EmotionClassifier(INT8) as classifier:
+        result = evaluate(classifier, split)
+    assert result.probabilities.shape == (3, 2)
+    np.testing.assert_allclose(result.probabilities.sum(axis=1), 1, atol=1e-6)
+    assert result.predicted[0] == 1
+    assert result.predicted[2] == 0
+
+
+def test_evaluation_refuses_labels_the_model_does_not_know() -> None:
+    split = brightness_split([0, 255], [0, 1], ("happy", "sad"))
+    with EmotionClassifier(INT8) as classifier, pytest.raises(OptionError, match="unknown class 'happy'"):
+        evaluate(classifier, split)

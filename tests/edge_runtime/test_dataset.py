@@ -1,0 +1,214 @@
+import shutil
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from edge_emotion.edge_runtime import dataset as module
+from edge_emotion.edge_runtime.dataset import open_dataset, require_every_class
+from edge_emotion.edge_runtime.errors import DatasetError, OptionError
+from edge_emotion.edge_runtime.metadata import FACE_48, InputSpec
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("EDGE_EMOTION_CACHE", str(folder))
+    return folder
+
+
+def write(path: Path, level: int, size: int = 48) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(level)
+    assert cv2.imwrite(str(path), rng.integers(0, 256, (size, size), dtype=np.uint8))
+    return path
+
+
+def kaggle(root: Path, train: int = 4, validation: int = 2) -> Path:
+    level = 0
+    for split, n in (("train", train), ("validation", validation)):
+        for label in ("sad", "happy"):
+            for i in range(n):
+                write(root / split / label / f"{i}.png", level)
+                level += 1
+    return root
+
+
+def zipped(folder: Path, target: Path) -> Path:
+    return Path(shutil.make_archive(str(target.with_suffix("")), "zip", folder))
+
+
+@pytest.mark.parametrize("prefix", ["", "images", "images/images", "a/b/c"])
+@pytest.mark.parametrize("archive", [False, True])
+def test_the_kaggle_layout_is_found_at_any_depth(tmp_path: Path, prefix: str, archive: bool) -> None:
+    kaggle(tmp_path / "data" / prefix)
+    path = zipped(tmp_path / "data", tmp_path / "data.zip") if archive else tmp_path / "data"
+    found = open_dataset(path)
+    assert found.classes == ("happy", "sad")
+    assert found.splits == ("train", "validation")
+    split = found.load("train")
+    assert split.images.shape == (8, 48, 48, 1)
+    assert split.counts == {"happy": 4, "sad": 4}
+
+
+def test_a_doubled_folder_is_counted_once(tmp_path: Path) -> None:
+    kaggle(tmp_path / "images")
+    kaggle(tmp_path / "images" / "images")
+    assert len(open_dataset(tmp_path).load("train")) == 8
+
+
+def test_folder_and_zip_give_the_same_pixels_and_hash(tmp_path: Path) -> None:
+    folder = kaggle(tmp_path / "data")
+    archive = zipped(folder, tmp_path / "data.zip")
+    assert open_dataset(folder).sha256 == open_dataset(archive).sha256
+    assert open_dataset(folder).load("train").sha256 == open_dataset(archive).load("train").sha256
+
+
+def test_plain_folders_give_a_stable_stratified_tenth(tmp_path: Path) -> None:
+    for label, n in (("sad", 30), ("happy", 10), ("angry", 2)):
+        for i in range(n):
+            write(tmp_path / label / f"{i}.png", i)
+    found = open_dataset(tmp_path)
+    assert found.made_validation
+    validation = found.load("validation")
+    assert validation.counts == {"angry": 1, "happy": 1, "sad": 3}
+    assert not set(validation.files) & set(found.load("train").files)
+    assert open_dataset(tmp_path).load("validation").files == validation.files
+    assert open_dataset(tmp_path, validation_seed=1).load("validation").files != validation.files
+
+
+def test_test_serves_as_validation_only_where_there_is_no_other(tmp_path: Path) -> None:
+    kaggle(tmp_path)
+    (tmp_path / "validation").rename(tmp_path / "test")
+    assert open_dataset(tmp_path).load("validation").name == "test"
+    kaggle(tmp_path)
+    assert open_dataset(tmp_path).load("validation").name == "validation"
+    with pytest.raises(DatasetError, match="has no nonsense split: it has train, validation, test"):
+        open_dataset(tmp_path).load("nonsense")
+
+
+def test_classes_are_a_subset_in_the_order_asked_for(tmp_path: Path) -> None:
+    kaggle(tmp_path)
+    for i in range(3):
+        write(tmp_path / "train" / "angry" / f"{i}.png", 100 + i)
+    split = open_dataset(tmp_path).load("train", classes=("sad", "angry"))
+    assert split.classes == ("sad", "angry")
+    assert split.counts == {"sad": 4, "angry": 3}
+    assert all(("sad", "angry")[label] in name for label, name in zip(split.labels, split.files, strict=True))
+    with pytest.raises(OptionError, match="did you mean angry"):
+        open_dataset(tmp_path).load("train", classes=("sad", "angri"))
+
+
+def test_limit_is_seeded_and_by_class(tmp_path: Path) -> None:
+    split = open_dataset(kaggle(tmp_path, train=20)).load("train")
+    few = split.limit(3, seed=1)
+    assert few.counts == {"happy": 3, "sad": 3}
+    assert few.files == split.limit(3, seed=1).files
+    assert few.files != split.limit(3, seed=2).files
+    assert split.limit(1000).files == split.files
+
+
+def test_unreadable_images_are_skipped_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    kaggle(tmp_path)
+    (tmp_path / "train" / "sad" / "text.jpg").write_text("I am text")
+    whole = (tmp_path / "train" / "sad" / "0.png").read_bytes()
+    (tmp_path / "train" / "sad" / "cut.png").write_bytes(whole[:200])
+    split = open_dataset(tmp_path).load("train")
+    assert len(split) == 8
+    assert {Path(name).name for name in split.unreadable} == {"text.jpg", "cut.png"}
+    assert "2 unreadable image(s) skipped" in caplog.text
+
+
+def test_what_is_no_image_is_not_listed(tmp_path: Path) -> None:
+    kaggle(tmp_path)
+    (tmp_path / "train" / "sad" / "notes.txt").write_text("x")
+    (tmp_path / "train" / "sad" / ".hidden.jpg").write_text("x")
+    write(tmp_path / "__MACOSX" / "train" / "sad" / "0.png", 1)
+    assert len(open_dataset(tmp_path).load("train")) == 8
+
+
+def test_the_second_load_decodes_nothing(tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kaggle(tmp_path)
+    first = open_dataset(tmp_path).load("train")
+
+    def never(*_: object) -> None:
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr(module, "decode", never)
+    again = open_dataset(tmp_path).load("train")
+    np.testing.assert_array_equal(first.images, again.images)
+    assert open_dataset(tmp_path).load("train", classes=("sad", "happy")).counts == {"sad": 4, "happy": 4}
+
+
+def test_a_changed_image_is_decoded_again(tmp_path: Path) -> None:
+    kaggle(tmp_path)
+    before = open_dataset(tmp_path).load("train").sha256
+    write(tmp_path / "train" / "sad" / "0.png", 999)
+    assert open_dataset(tmp_path).load("train").sha256 != before
+
+
+def test_a_cut_off_cache_is_made_anew(tmp_path: Path, own_cache: Path) -> None:
+    kaggle(tmp_path)
+    first = open_dataset(tmp_path).load("train")
+    (entry,) = (own_cache / "decoded").iterdir()
+    entry.write_bytes(entry.read_bytes()[:500])
+    np.testing.assert_array_equal(open_dataset(tmp_path).load("train").images, first.images)
+
+
+def test_without_a_writable_cache_it_still_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    kaggle(tmp_path / "data")
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    monkeypatch.setenv("EDGE_EMOTION_CACHE", str(blocked))
+    assert len(open_dataset(tmp_path / "data").load("train")) == 8
+    assert "not cached" in caplog.text
+
+
+def test_another_input_gets_its_own_pixels(tmp_path: Path) -> None:
+    found = open_dataset(kaggle(tmp_path))
+    assert found.load("train", InputSpec(32, 24, "rgb")).images.shape == (8, 24, 32, 3)
+    assert found.load("train", FACE_48).images.shape == (8, 48, 48, 1)
+
+
+@pytest.mark.parametrize("name", ["../evil.png", "/evil.png", "a/../../evil.png", "..\\evil.png", "C:\\evil.png"])
+def test_archive_members_that_leave_the_folder_are_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "data.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("train/sad/0.png", b"x")
+        archive.writestr(name, b"x")
+    with pytest.raises(DatasetError, match="would leave the folder"):
+        open_dataset(path)
+
+
+def test_a_missing_path_an_empty_folder_a_text_and_one_class_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="does not exist"):
+        open_dataset(tmp_path / "none")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="has no images in class folders"):
+        open_dataset(tmp_path / "empty")
+    (tmp_path / "text.zip").write_text("x")
+    with pytest.raises(DatasetError, match="neither a folder nor a readable zip"):
+        open_dataset(tmp_path / "text.zip")
+    write(tmp_path / "one" / "train" / "sad" / "0.png", 1)
+    with pytest.raises(DatasetError, match=r"one class only \(sad\)"):
+        open_dataset(tmp_path / "one")
+
+
+def test_a_class_missing_in_one_split_is_named(tmp_path: Path) -> None:
+    kaggle(tmp_path)
+    shutil.rmtree(tmp_path / "validation" / "sad")
+    split = open_dataset(tmp_path).load("validation")
+    assert split.counts == {"happy": 2, "sad": 0}
+    with pytest.raises(DatasetError, match="no image of sad, which training needs"):
+        require_every_class(split, "training")
+
+
+def test_a_split_with_nothing_readable_is_an_error(tmp_path: Path) -> None:
+    for label in ("sad", "happy"):
+        (tmp_path / "train" / label).mkdir(parents=True)
+        (tmp_path / "train" / label / "0.jpg").write_text("x")
+    with pytest.raises(DatasetError, match="no readable image"):
+        open_dataset(tmp_path).load("train")

@@ -1,0 +1,94 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edge_emotion.edge_runtime import interpreter
+from edge_emotion.edge_runtime.errors import ModelError, OptionError, RuntimeMissingError
+from edge_emotion.edge_runtime.interpreter import Quantisation, available_backends, open_interpreter
+from edge_emotion.edge_runtime.metadata import FACE_48, InputSpec
+from hypothesis import given
+from hypothesis import strategies as st
+
+MODELS = Path(__file__).parents[1] / "models"
+
+
+@given(
+    st.floats(1e-4, 10),
+    st.integers(-128, 127),
+    st.lists(st.floats(-3000, 3000, width=32), min_size=1, max_size=20),
+)
+def test_quantising_agrees_with_float64_and_saturates(scale: float, zero_point: int, values: list[float]) -> None:
+    q = Quantisation(scale, zero_point, np.int8)
+    real = np.array(values, np.float32)
+    expected = np.clip(np.rint(real.astype(np.float64) / scale) + zero_point, -128, 127)
+    np.testing.assert_array_equal(q.quantise(real), expected)
+    back = q.dequantise(q.quantise(real)).astype(np.float64)
+    inside = (expected > -128) & (expected < 127)
+    assert np.all(np.abs(back - real)[inside] <= scale / 2 + 1e-3 * scale + 1e-6 * np.abs(real[inside]))
+
+
+@given(st.integers(-128, 127), st.integers(-128, 127))
+def test_dequantising_is_widened_before_the_zero_point(value: int, zero_point: int) -> None:
+    q = Quantisation(1.0, zero_point, np.int8)
+    assert q.dequantise(np.array([value], np.int8))[0] == value - zero_point
+
+
+def test_a_float_tensor_passes_through() -> None:
+    q = Quantisation(0.0, 0, np.float32)
+    values = np.array([1.5, -2.25], np.float32)
+    np.testing.assert_array_equal(q.dequantise(q.quantise(values)), values)
+
+
+@pytest.mark.parametrize("backend", available_backends())
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_every_installed_runtime_gives_the_known_answer(backend: str, precision: str) -> None:
+    content = (MODELS / f"brightness-{precision}.tflite").read_bytes()
+    with open_interpreter(content, FACE_48, backend) as model:
+        for level in (0, 51, 127, 255):
+            m = level / 255
+            expected = [2.8 - 8 * m, 0.6, -5.2 + 8 * m]
+            np.testing.assert_allclose(model(np.full((48, 48, 1), level, np.uint8)), expected, atol=0.05)
+
+
+def test_the_int8_input_is_exactly_pixel_minus_128() -> None:
+    with open_interpreter((MODELS / "brightness-int8.tflite").read_bytes(), FACE_48) as model:
+        np.testing.assert_array_equal(model._table, np.arange(256) - 128)
+
+
+def test_the_result_is_not_overwritten_by_the_next_call() -> None:
+    with open_interpreter((MODELS / "brightness-float32.tflite").read_bytes(), FACE_48) as model:
+        first = model(np.zeros((48, 48, 1), np.uint8))
+        kept = first.copy()
+        model(np.full((48, 48, 1), 255, np.uint8))
+        np.testing.assert_array_equal(first, kept)
+
+
+HEADER = b"\x1c\x00\x00\x00TFL3"
+
+
+@pytest.mark.parametrize("content", [b"", HEADER, HEADER + b"\xff" * 400, b"PK\x03\x04"])
+def test_what_is_no_model_is_refused(content: bytes) -> None:
+    with pytest.raises(ModelError):
+        open_interpreter(content, FACE_48)
+
+
+def test_another_input_size_than_the_metadatas_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"takes \(1, 48, 48, 1\), its metadata says \(1, 64, 64, 1\)"):
+        open_interpreter((MODELS / "brightness-int8.tflite").read_bytes(), InputSpec(64, 64))
+
+
+def test_unknown_and_missing_backends_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OptionError, match="unknown backend 'tpu'"):
+        open_interpreter(b"", FACE_48, "tpu")
+    monkeypatch.setattr(interpreter, "find_spec", lambda name: None)
+    with pytest.raises(RuntimeMissingError, match="pip install tflite-runtime"):
+        open_interpreter(b"", FACE_48, "tflite-runtime")
+    with pytest.raises(RuntimeMissingError, match="pip install ai-edge-litert"):
+        open_interpreter(b"", FACE_48, "auto")
+
+
+def test_tflite_runtime_with_numpy_2_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interpreter, "available_backends", lambda: ("tflite-runtime",))
+    monkeypatch.setattr(interpreter.np, "__version__", "2.4.6")
+    with pytest.raises(RuntimeMissingError, match="pip install 'numpy<2'"):
+        open_interpreter(b"", FACE_48)

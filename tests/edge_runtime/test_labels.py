@@ -1,0 +1,32 @@
+import pytest
+from edge_emotion.edge_runtime.errors import OptionError
+from edge_emotion.edge_runtime.labels import EMOTIONS, class_indices, nearest, select_classes
+
+
+def test_the_seven_emotions_are_in_folder_order() -> None:
+    assert tuple(sorted(EMOTIONS)) == EMOTIONS
+    assert len(EMOTIONS) == 7
+
+
+def test_classes_keep_the_order_asked_for() -> None:
+    assert select_classes(("neutral", "angry"), EMOTIONS) == ("neutral", "angry")
+    assert class_indices(("neutral", "angry"), EMOTIONS).tolist() == [4, 0]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (("happyy", "sad"), "did you mean happy"),
+        (("xyzzy", "sad"), "known: angry, disgust"),
+        (("sad", "sad"), "twice"),
+        (("sad",), "at least two"),
+        ((), "at least two"),
+    ],
+)
+def test_wrong_classes_are_named(wanted: tuple[str, ...], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        select_classes(wanted, EMOTIONS)
+
+
+def test_nearest_ignores_case() -> None:
+    assert nearest("HAPPY!", EMOTIONS) == "did you mean happy?"
