@@ -1,0 +1,101 @@
+"""Accuracy of one row, and what it lost against the float32 file of the same network on the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..edge_runtime.dataset import Dataset, Split
+from ..edge_runtime.errors import DatasetError
+from ..edge_runtime.labels import class_indices
+from ..edge_runtime.metadata import ModelMetadata
+from ..edge_runtime.metrics import Metrics, PairedComparison, compare, score, softmax
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Metrics of one model on a split. `loss` compares it with `reference`; None for the reference itself."""
+
+    split: str
+    data_sha256: str
+    metrics: Metrics
+    reference: str | None = None
+    loss: PairedComparison | None = None
+    recall_change_pp: dict[str, float] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready dict, flat: the keys of a row of `bench --json`."""
+        document = self.metrics.to_json()
+        document |= {"split": self.split, "data_sha256": self.data_sha256, "accuracy_reference": self.reference}
+        if self.loss is not None:
+            document |= {
+                "accuracy_drop_pp": self.loss.drop_pp,
+                "accuracy_drop_ci95_pp": list(self.loss.drop_ci95_pp),
+                "mcnemar_p": self.loss.mcnemar_p,
+                "agreement": self.loss.agreement,
+                "flips": self.loss.flips,
+                "recall_change_pp": self.recall_change_pp,
+            }
+        return document
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One model's metrics with the labels it gave, (N,), positions in the split's classes."""
+
+    metrics: Metrics
+    predicted: NDArray[np.int64]
+
+
+def common_classes(models: Sequence[ModelMetadata], dataset: Dataset, wanted: Sequence[str] | None) -> tuple[str, ...]:
+    """The classes that all models and the data know, in the first model's order, or those wanted.
+
+    All rows are scored on the images of these classes, so that their figures may be compared.
+    Raises DatasetError when fewer than two remain.
+    """
+    if wanted:
+        return tuple(wanted)
+    shared = [
+        label
+        for label in (models[0].labels if models else ())
+        if label in dataset.classes and all(label in other.labels for other in models)
+    ]
+    if len(shared) < 2:
+        known = " and ".join(dict.fromkeys(", ".join(model.labels) for model in models))
+        raise DatasetError(
+            f"{dataset.path} has the classes {', '.join(dataset.classes)}, the models know {known}: "
+            "fewer than two are common to all; rename the folders, or bench the models apart"
+        )
+    return tuple(shared)
+
+
+def score_logits(logits: NDArray[np.float32], metadata: ModelMetadata, split: Split) -> Scored:
+    """Score a model's logits (N, its classes) on a split; outputs of classes the split lacks are masked."""
+    chosen = class_indices(split.classes, metadata.labels)
+    probabilities = softmax(logits[:, chosen], metadata.temperature)
+    return Scored(score(probabilities, split.labels, split.classes), np.asarray(probabilities.argmax(1), np.int64))
+
+
+def against(variant: Scored, reference: Scored, name: str, split: Split, sha256: str) -> Accuracy:
+    """The variant's accuracy block, compared with the reference of that name."""
+    change = {
+        label: 100 * (result.recall - reference.metrics.per_class[label].recall)
+        for label, result in variant.metrics.per_class.items()
+    }
+    loss = compare(reference.predicted, variant.predicted, split.labels)
+    return Accuracy(split.name, sha256, variant.metrics, name, loss, change)
+
+
+def find_reference(index: int, models: Sequence[ModelMetadata]) -> int:
+    """Which row a row's accuracy is compared with: the float32 file of the same network, else the first float32 file.
+
+    The same network means the same source model hash. Without any float32 file it is the first row.
+    """
+    floats = [i for i, model in enumerate(models) if model.precision == "float32"]
+    source = models[index].source_sha256
+    siblings = [i for i in floats if source and models[i].source_sha256 == source]
+    return next(iter(siblings or floats), 0)

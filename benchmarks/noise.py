@@ -1,0 +1,44 @@
+"""What may have disturbed the figures, said loudly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .environment import Environment, Vitals
+from .report import Row
+
+NOISY_MAD = 0.05
+NOISY_ROUNDS = 0.10
+BUSY_LOAD = 0.5
+
+
+def noise_notes(environment: Environment, before: Vitals, after: Vitals, rows: Sequence[Row]) -> list[str]:
+    """One sentence for each thing that makes the figures less certain; empty on a quiet machine."""
+    notes = []
+    if environment.governor not in (None, "performance"):
+        notes.append(
+            f"the CPU governor is {environment.governor}, not performance: times are those of a clock that moves "
+            "(sudo cpupower frequency-set -g performance)"
+        )
+    if environment.virtual:
+        notes.append("this is a virtual machine: its clock and its neighbours are not ours to see")
+    if before.load is not None and before.load > BUSY_LOAD:
+        notes.append(f"the machine was busy before the start (load {before.load:.2f}): times are too long")
+    for name in sorted({*(before.throttled or ()), *(after.throttled or ())}):
+        notes.append(f"THROTTLED ({name}): cool the board or mend its supply, and measure again")
+    noisy = [row for row in rows if row.latency and is_noisy(row)]
+    if noisy:
+        names = ", ".join(f"{row.model}/{row.threads}" for row in noisy)
+        notes.append(f"NOISY: times of {names} spread more than a quiet machine's; compare ratios, not milliseconds")
+    restless = [f"{row.model}/{row.threads}" for row in rows if row.stable is False]
+    if restless:
+        notes.append(f"warm-up never became stable for {', '.join(restless)}")
+    return notes
+
+
+def is_noisy(row: Row) -> bool:
+    """Whether samples spread (MAD over 5 % of the median) or round medians wander (over 10 % apart)."""
+    if row.latency is None:
+        return False
+    wander = max(row.round_p50_ms) / max(min(row.round_p50_ms), 1e-9) - 1
+    return row.latency.mad > NOISY_MAD * row.latency.p50 or wander > NOISY_ROUNDS
