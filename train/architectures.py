@@ -6,9 +6,12 @@ and makes probabilities tie.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..edge_runtime import console
 from ..edge_runtime.metadata import InputSpec
 
 
@@ -93,3 +96,25 @@ class ResidualNetwork:
 
 
 Architecture = SlidesNetwork | ResidualNetwork
+ARCHITECTURES: dict[str, type[Architecture]] = {kind.__name__: kind for kind in (SlidesNetwork, ResidualNetwork)}
+
+
+def architecture_from_json(document: Mapping[str, Any]) -> Architecture:
+    """The architecture that a preset's `to_json` wrote. Raises KeyError or TypeError when it is malformed."""
+    values = {k: _tuples(v) for k, v in document.items() if k != "kind"}
+    return ARCHITECTURES[document["kind"]](**values)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
+
+
+def summary(model: Any) -> str:
+    """A table of the layers of a `keras.Model` with their output shapes and parameters, and the totals."""
+    rows = []
+    for layer in model.layers:
+        shape = "×".join(str(side) for side in layer.output.shape[1:])
+        rows.append([layer.name, type(layer).__name__, shape, f"{layer.count_params():,}"])
+    total, trainable = model.count_params(), sum(math.prod(v.shape) for v in model.trainable_variables)
+    table = console.table(["layer", "type", "output", "parameters"], rows, left=2)
+    return f"{table}\n{total:,} parameters: {trainable:,} trainable, {total - trainable:,} not"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..edge_runtime.errors import OptionError
 from ..edge_runtime.labels import nearest
 from ..edge_runtime.metadata import FACE_48, InputSpec
-from .architectures import Architecture, ResidualNetwork, SlidesNetwork
+from .architectures import Architecture, ResidualNetwork, SlidesNetwork, architecture_from_json
 from .augment import Augmentation
 
 
@@ -49,6 +50,19 @@ class Preset:
         document = dataclasses.asdict(self)
         document["architecture"]["kind"] = type(self.architecture).__name__
         return document
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Preset:
+        """The inverse of `to_json`. Raises OptionError when a value is missing, unknown or out of range."""
+        try:
+            values = dict(document)
+            values["architecture"] = architecture_from_json(values["architecture"])
+            values["input"] = InputSpec(**values["input"])
+            if values["augmentation"] is not None:
+                values["augmentation"] = Augmentation(**values["augmentation"])
+            return cls(**values)
+        except (KeyError, TypeError) as error:
+            raise OptionError(f"recorded preset is malformed: {error}") from error
 
 
 def _residual(name: str, description: str, architecture: ResidualNetwork, epochs: int) -> Preset:

@@ -14,7 +14,7 @@ import logging
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,14 +27,15 @@ from ..edge_runtime.dataset import Dataset, Split, require_every_class
 from ..edge_runtime.errors import EdgeEmotionError, OptionError
 from ..edge_runtime.metadata import Measurement, ModelMetadata, write_atomically
 from ..edge_runtime.metrics import Metrics, score, softmax
+from .architectures import summary
 from .batches import Batches, as_keras_dataset
 from .cleaning import Findings, clean
 from .keras_model import KerasClassifier, import_keras, save
 from .presets import Preset
+from .runs import SCHEMA_VERSION, read_run
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
 MODEL_FILE, LAST_FILE, RESUME_FILE = "model.keras", "last.keras", "resume.npz"
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -65,6 +66,18 @@ class TrainConfig:
             "precision": self.precision,
             "limit": list(self.limit) if self.limit else None,
         }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> TrainConfig:
+        """The inverse of `to_json`. Raises OptionError when a setting is malformed."""
+        try:
+            values = dict(document)
+            values["preset"] = Preset.from_json(values["preset"])
+            values["classes"] = tuple(values["classes"])
+            values["limit"] = tuple(values["limit"]) if values["limit"] else None
+            return cls(**values)
+        except (KeyError, TypeError) as error:
+            raise OptionError(f"recorded settings are malformed: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -170,9 +183,7 @@ def train(
             variable.assign(value)
     out.mkdir(parents=True, exist_ok=True)
     if on_start:
-        lines: list[str] = []
-        model.summary(print_fn=lambda line, **_: lines.append(line))
-        on_start("\n".join(lines), describe_device(keras))
+        on_start(summary(export), describe_device(keras))
     metadata = ModelMetadata(
         labels=config.classes,
         input=preset.input,
@@ -193,6 +204,7 @@ def train(
                 initial_epoch=done,
                 steps_per_epoch=batches.per_epoch,
                 callbacks=[epoch_end],
+                shuffle=False,  # Batches does it, as a function of the step
                 verbose=0,
             )
         finally:
@@ -340,23 +352,17 @@ def _load_state(path: Path) -> _State:
         raise EdgeEmotionError(f"nothing to resume in {path.parent}: {error}") from error
 
 
+def read_history(out: Path) -> list[EpochResult]:
+    """The finished epochs of a run folder. Raises EdgeEmotionError when there is no state in it."""
+    return _load_state(out / RESUME_FILE).history
+
+
 def _check_same_run(out: Path, config: TrainConfig, data: RunData) -> None:
     recorded = read_run(out)
     if recorded["config"] != json.loads(json.dumps(config.to_json())):
         raise EdgeEmotionError(f"{out} was trained with other settings: resume takes the ones in its run.json")
     if recorded["data"]["train_sha256"] != data.train.sha256:
         raise EdgeEmotionError(f"{out} was trained on other images than {data.dataset.path} now gives: train anew")
-
-
-def read_run(out: Path) -> dict[str, Any]:
-    """The run.json of a run folder. Raises EdgeEmotionError when there is none, or it is not whole."""
-    try:
-        document = json.loads((out / "run.json").read_text())
-    except (OSError, ValueError) as error:
-        raise EdgeEmotionError(f"{out} is not a run folder: {error}") from error
-    if not isinstance(document, dict) or document.get("schema_version") != SCHEMA_VERSION:
-        raise EdgeEmotionError(f"{out / 'run.json'} has another schema than {SCHEMA_VERSION}")
-    return document
 
 
 def _run_record(config: TrainConfig, data: RunData, keras: Any, model: Any) -> dict[str, Any]:

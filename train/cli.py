@@ -1,0 +1,169 @@
+"""`edge-emotion train`."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..edge_runtime import console, options
+from ..edge_runtime.errors import EdgeEmotionError, OptionError
+from .presets import PRESETS, Preset, get_preset
+from .runs import check_writable, default_folder, newest_unfinished, read_run
+from .trainer import PRECISIONS, RESUME_FILE, EpochResult, TrainConfig
+
+INTERRUPTED = 130
+
+
+def train(
+    data: options.OptionalData = None,
+    preset: Annotated[str | None, typer.Option(help=f"Network and recipe: {', '.join(PRESETS)}.")] = None,
+    classes: options.Classes = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the preset's.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Instead of the preset's.")] = None,
+    limit: Annotated[
+        str | None, typer.Option(metavar="TRAIN[,VALIDATION]", help="At most so many images a class.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of weights, order, augmentation and --limit (0).")] = None,
+    precision: Annotated[str | None, typer.Option(help=f"Of the arithmetic: {', '.join(PRECISIONS)}.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with --out, or with the newest unfinished run, as it was set up.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(metavar="RUN", help="Run folder; runs/TIME-PRESET by default.")] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Train a network on labelled face images, into a run folder that holds the model, its record and plots.
+
+    Example: `edge-emotion train --data faces.zip --preset edge-s --classes angry,happy,neutral`
+    """
+    from ..edge_runtime.dataset import open_dataset
+    from .keras_model import import_keras
+    from .trainer import load_data
+
+    say = console.note if as_json else console.emit
+    with console.foreign_output_to_stderr(), _terminate_as_interrupt():
+        if resume:
+            given = {"--preset": preset, "--classes": classes, "--epochs": epochs, "--batch-size": batch_size}
+            given |= {"--limit": limit, "--seed": seed, "--precision": precision}
+            out, recorded = _recorded_run(out, [name for name, value in given.items() if value is not None])
+            config = TrainConfig.from_json(recorded["config"])
+            dataset = open_dataset(data or recorded["data"]["path"])
+            say(f"resuming {out}")
+        else:
+            if data is None or preset is None:
+                raise OptionError(f"--data and --preset ({', '.join(PRESETS)}) are needed, or --resume")
+            chosen = _override(get_preset(preset), epochs, batch_size)
+            wanted, limits = options.parse_classes(classes), options.parse_limit(limit)
+            dataset = open_dataset(data)
+            config = TrainConfig(chosen, wanted or dataset.classes, seed or 0, precision or "float32", limits)
+            out = out or default_folder(chosen.name)
+            if (out / "run.json").exists():
+                raise EdgeEmotionError(
+                    f"{out} holds a run: --resume --out {out} goes on with it, or name another --out"
+                )
+        import_keras()
+        check_writable(out)
+        try:
+            with console.progress("decoding") as bar:
+                run_data = load_data(dataset, config, bar)
+            _train(config, run_data, out, (out / RESUME_FILE).exists(), say, as_json)
+        except KeyboardInterrupt:
+            _interrupted(out)
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def _train(config: TrainConfig, data: Any, out: Path, resume: bool, say: Any, as_json: bool) -> None:
+    from .plots import plot_confusion, plot_history
+    from .trainer import read_history, train
+
+    def on_start(summary: str, device: str) -> None:
+        say(summary)
+        images = f"{len(data.train)} training and {len(data.validation)} {data.validation.name} images"
+        say(f"{config.preset.name}: {images} of {', '.join(config.classes)}")
+        if data.findings:
+            left_out = ", ".join(f"{n} {name}" for name, n in data.findings.counts().items() if n)
+            say(f"left out of training: {left_out or 'nothing'}")
+        say(f"device: {device}, {config.precision}\n")
+
+    with _EpochBar(config.preset.epochs) as bar:
+
+        def on_epoch(row: EpochResult) -> None:
+            bar.close()
+            say(row.line(config.preset.epochs))
+
+        try:
+            metrics = train(config, data, out, resume=resume, on_epoch=on_epoch, on_step=bar.move, on_start=on_start)
+        finally:
+            bar.close()
+            if (out / RESUME_FILE).exists():
+                plot_history(read_history(out), out)
+    plot_confusion(metrics, out)
+    record = read_run(out)
+    if as_json:
+        console.emit_json({"run": str(out), "model": str(out / "model.keras"), **record})
+        return
+    accuracy = console.percent_ci(metrics.accuracy, metrics.accuracy_ci95)
+    say(f"\nbest epoch {record['best_epoch']}: {data.validation.name} accuracy {accuracy}, n = {metrics.n}")
+    say(f"model: {out / 'model.keras'}   record and plots: {out}/")
+
+
+def _interrupted(out: Path) -> None:
+    kept = f"{out / 'model.keras'} holds the best epoch so far; " if (out / "model.keras").exists() else ""
+    console.note(f"interrupted: {kept}go on with: edge-emotion train --resume --out {out}")
+
+
+def _recorded_run(out: Path | None, given: list[str]) -> tuple[Path, dict[str, Any]]:
+    if given:
+        raise OptionError(f"--resume takes the settings in run.json: leave {', '.join(given)} out")
+    out = out or newest_unfinished()
+    return out, read_run(out)
+
+
+def _override(preset: Preset, epochs: int | None, batch_size: int | None) -> Preset:
+    return dataclasses.replace(preset, epochs=epochs or preset.epochs, batch_size=batch_size or preset.batch_size)
+
+
+class _EpochBar:
+    """A progress bar that opens with an epoch's first step and goes before its line is printed."""
+
+    def __init__(self, epochs: int) -> None:
+        self._stack = contextlib.ExitStack()
+        self._move: console.Progress | None = None
+
+    def __enter__(self) -> _EpochBar:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def move(self, step: int, steps: int) -> None:
+        if self._move is None:
+            self._move = self._stack.enter_context(console.progress("training"))
+        self._move(step, steps)
+
+    def close(self) -> None:
+        self._move = None
+        self._stack.close()
+
+
+@contextlib.contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """SIGTERM does what Ctrl-C does, so that a service manager's stop keeps the finished epochs too."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        previous = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread, as when an embedding program calls this
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

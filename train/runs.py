@@ -1,0 +1,74 @@
+"""Run folders: where a new one goes, which one is meant when none is named, and what one says of itself."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..edge_runtime.errors import EdgeEmotionError
+
+SCHEMA_VERSION = 1
+RUNS = Path("runs")
+"""Where runs go by default, below the working directory."""
+
+
+def default_folder(preset: str) -> Path:
+    """A new name `runs/<local time>-<preset>`; nothing is made yet."""
+    return RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-{preset}"
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """The run.json of a run folder. Raises EdgeEmotionError when there is none, or it is not whole."""
+    try:
+        document = json.loads((folder / "run.json").read_text())
+    except (OSError, ValueError) as error:
+        raise EdgeEmotionError(f"{folder} is not a run folder: {error}") from error
+    if not isinstance(document, dict) or document.get("schema_version") != SCHEMA_VERSION:
+        raise EdgeEmotionError(f"{folder / 'run.json'} has another schema than {SCHEMA_VERSION}")
+    return document
+
+
+def newest_unfinished(root: Path = RUNS) -> Path:
+    """The run folder below `root` that was worked on last, of those without final metrics.
+
+    Raises EdgeEmotionError when there is none.
+    """
+    for folder in by_age(root):
+        try:
+            if "metrics" not in read_run(folder):
+                return folder
+        except EdgeEmotionError:
+            continue  # someone else's folder, or an older schema
+    raise EdgeEmotionError(f"nothing to resume: no unfinished run below {root}/ (name one with --out RUN)")
+
+
+def by_age(root: Path = RUNS) -> Iterator[Path]:
+    """The run folders below `root`, the one written to last first."""
+    records = [
+        (path.parent, max(_modified(path), _modified(path.with_name("resume.npz")))) for path in root.glob("*/run.json")
+    ]
+    for folder, _ in sorted(records, key=lambda item: (item[1], item[0].name), reverse=True):
+        yield folder
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder and write a file in it, before hours of work are put there. Raises EdgeEmotionError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise EdgeEmotionError(
+            f"cannot write to {folder}: {error.strerror or error}: name another with --out"
+        ) from error
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
