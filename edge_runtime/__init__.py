@@ -3,5 +3,16 @@
 from .classifier import EmotionClassifier, Prediction
 from .errors import EdgeEmotionError
 from .metadata import InputSpec, ModelMetadata
+from .pipeline import Pipeline
+from .results import FrameResult, TrackedFace
 
-__all__ = ["EdgeEmotionError", "EmotionClassifier", "InputSpec", "ModelMetadata", "Prediction"]
+__all__ = [
+    "EdgeEmotionError",
+    "EmotionClassifier",
+    "FrameResult",
+    "InputSpec",
+    "ModelMetadata",
+    "Pipeline",
+    "Prediction",
+    "TrackedFace",
+]

@@ -100,7 +100,10 @@ class EmotionClassifier:
 
     def predict(self, crop: Image) -> Prediction:
         """The apparent expression of one face crop, uint8 grey (H, W) or BGR (H, W, 3), of any size."""
-        pixels = prepare(crop, self.metadata.input)
+        return self.predict_prepared(prepare(crop, self.metadata.input))
+
+    def predict_prepared(self, pixels: Image) -> Prediction:
+        """The apparent expression of one face as prepared uint8 pixels (H, W, C), see `preprocess.prepare`."""
         values = to_logits(self._interpreter(pixels), self.metadata)
         chosen = values if self._chosen is None else values[self._chosen]
         probabilities = softmax(chosen, self.metadata.temperature)

@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "evaluate": "edge_emotion.edge_runtime.evaluate_cli:evaluate",
     "convert": "edge_emotion.convert.cli:convert",
     "predict": "edge_emotion.edge_runtime.predict_cli:predict",
+    "run": "edge_emotion.edge_runtime.run_cli:run",
     "bench": "edge_emotion.benchmarks.cli:bench",
 }
 """Command → `module:attribute`; the attribute is a function, or a Typer app with commands of its own."""

@@ -1,5 +1,6 @@
 """Face detection: one Protocol, one file per detector."""
 
-from .detector import Face, FaceDetector
+from .choice import open_detector
+from .detector import Face, FaceDetector, crop
 
-__all__ = ["Face", "FaceDetector"]
+__all__ = ["Face", "FaceDetector", "crop", "open_detector"]

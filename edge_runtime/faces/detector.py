@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
-from ..preprocess import Image
+from ..preprocess import Image, crop_face
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Face:
 
 
 class FaceDetector(Protocol):
-    """Finds faces. A context manager; `close` releases what it holds."""
+    """Finds faces. A context manager, which an implementation gets by naming this class as its base."""
 
     def detect(self, image: Image) -> list[Face]:
         """Faces of a uint8 image, (H, W) grey or (H, W, 3) BGR, largest first."""
@@ -32,8 +32,18 @@ class FaceDetector(Protocol):
         """Release native memory."""
         ...
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+def crop(image: Image, face: Face, margin: float) -> Image:
+    """The pixels to classify: the square around the face, widened by `margin` of its longer side.
+
+    A face that is the whole image stays as it is: there is nothing around it.
+    """
+    if face.box_xywh == (0, 0, image.shape[1], image.shape[0]):
+        return image
+    return crop_face(image, face.box_xywh, margin)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import cv2
 import numpy as np
@@ -12,14 +10,14 @@ import numpy as np
 from ..errors import DeviceError
 from ..metadata import InputSpec
 from ..preprocess import Image, halve, to_colour
-from .detector import Face
+from .detector import Face, FaceDetector
 
 CASCADE = "haarcascade_frontalface_default.xml"
 DEBIAN_CASCADES = Path("/usr/share/opencv4/haarcascades")  # package opencv-data
 WORKING_SIDE = 320  # pixels: cost falls with the square of the size, faces down to 1/8 of the picture are found
 
 
-class HaarDetector:
+class HaarDetector(FaceDetector):
     """Frontal faces, found on the image halved until its longer side is under 2 × `working_side` pixels."""
 
     def __init__(self, working_side: int = WORKING_SIDE, min_neighbours: int = 5) -> None:
@@ -43,12 +41,6 @@ class HaarDetector:
 
     def close(self) -> None:
         """Nothing to release."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
 
 
 def _find_cascade() -> Path:

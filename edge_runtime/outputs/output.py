@@ -12,23 +12,26 @@ from ..results import FrameResult
 class Output(Protocol):
     """Takes results as they come. A context manager; `close` flushes and releases.
 
-    `write` never blocks the camera: an output that can be slow (network, disk, viewer) queues,
-    and counts what it drops.
+    `write` never blocks the camera: an output that can be slow (network, disk, viewer) queues and counts its drops.
+    An implementation names this class as its base, which gives it the context manager.
     """
 
     needs_image: bool
     """Whether `write` wants the frame's pixels; without any such output colour conversion is skipped."""
 
     def write(self, result: FrameResult, image: Image | None) -> None:
-        """One frame's result; image is uint8 BGR (H, W, 3), or None when no output needs it."""
+        """One frame's result; image is uint8, BGR (H, W, 3) or grey (H, W), or None when no output needs it.
+
+        The image is shared between outputs: it is read, never drawn on.
+        """
         ...
 
     def close(self) -> None:
-        """Flush and release."""
+        """Flush and release. May be called twice."""
         ...
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()

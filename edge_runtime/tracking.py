@@ -1,0 +1,112 @@
+"""Stable ids: faces of one frame joined to those of the frames before by the overlap of their boxes.
+
+A library was looked for first: norfair, motpy, supervision's ByteTrack and the OC-SORT ports all bring SciPy (35 MB of
+wheel, 110 MB installed on aarch64), most a Kalman filter library besides, for what takes a page here: faces are few,
+they seldom cross, and boxes come at camera rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import OptionError
+from .faces.detector import Face
+
+
+@dataclass
+class Track:
+    """One followed face: id, latest box (left, top, width, height), when it was last seen, speed in pixels a second."""
+
+    id: int
+    box_xywh: tuple[int, int, int, int]
+    seen_s: float
+    speed_xy: tuple[float, float] = (0.0, 0.0)
+
+    def expected_box(self, time_s: float) -> tuple[float, float, float, float]:
+        """Where the box should be at a time, if the face keeps its speed."""
+        x, y, w, h = self.box_xywh
+        passed = time_s - self.seen_s
+        return (x + self.speed_xy[0] * passed, y + self.speed_xy[1] * passed, w, h)
+
+    def move(self, box_xywh: tuple[int, int, int, int], time_s: float) -> None:
+        """The face was seen here. Half of the new speed is kept, so that a trembling box does not run away."""
+        passed = time_s - self.seen_s
+        if passed > 0:
+            (x, y, w, h), (left, top, width, height) = self.box_xywh, box_xywh
+            new = ((left + width / 2 - x - w / 2) / passed, (top + height / 2 - y - h / 2) / passed)
+            self.speed_xy = ((self.speed_xy[0] + new[0]) / 2, (self.speed_xy[1] + new[1]) / 2)
+        self.box_xywh, self.seen_s = box_xywh, time_s
+
+
+class Tracker:
+    """Gives each face the id of the track its box overlaps most, or a new one.
+
+    min_overlap: intersection over union from which two boxes are one face. max_gap_s: how long an unseen face keeps
+    its id.
+    """
+
+    def __init__(self, min_overlap: float = 0.2, max_gap_s: float = 1.0) -> None:
+        if not 0 < min_overlap <= 1 or max_gap_s < 0:
+            raise OptionError(f"tracking needs 0 < overlap ≤ 1 and a gap of at least 0 s: {min_overlap}, {max_gap_s}")
+        self._min_overlap = min_overlap
+        self._max_gap_s = max_gap_s
+        self._tracks: list[Track] = []
+        self._next_id = 1
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """Faces being followed, also through a gap."""
+        return tuple(self._tracks)
+
+    def update(self, faces: Sequence[Face], time_s: float) -> list[int]:
+        """The id of each face, in the order given. Tracks unseen for longer than the gap are dropped first."""
+        self._tracks = [track for track in self._tracks if time_s - track.seen_s <= self._max_gap_s]
+        boxes = np.array([face.box_xywh for face in faces], np.float64).reshape(-1, 4)
+        expected = np.array([track.expected_box(time_s) for track in self._tracks], np.float64).reshape(-1, 4)
+        ids = [0] * len(faces)
+        for row, column in _best_pairs(overlaps(boxes, expected), self._min_overlap):
+            self._tracks[column].move(faces[row].box_xywh, time_s)
+            ids[row] = self._tracks[column].id
+        for index, face in enumerate(faces):
+            if not ids[index]:
+                ids[index] = self._next_id
+                self._tracks.append(Track(self._next_id, face.box_xywh, time_s))
+                self._next_id += 1
+        return ids
+
+    def reset(self) -> None:
+        """Forget every face; ids go on counting."""
+        self._tracks.clear()
+
+
+def overlaps(a_xywh: NDArray[np.float64], b_xywh: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Intersection over union of each pair of boxes, (N, 4) and (M, 4) to (N, M).
+
+    >>> overlaps(np.array([[0., 0, 2, 2]]), np.array([[1., 0, 2, 2], [5, 5, 1, 1]])).round(3).tolist()
+    [[0.333, 0.0]]
+    """
+    a, b = a_xywh[:, None, :], b_xywh[None, :, :]
+    left_top = np.maximum(a[..., :2], b[..., :2])
+    right_bottom = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
+    common = np.prod(np.maximum(right_bottom - left_top, 0), axis=-1)
+    union = np.prod(a[..., 2:], axis=-1) + np.prod(b[..., 2:], axis=-1) - common
+    shares: NDArray[np.float64] = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    return shares
+
+
+def _best_pairs(scores: NDArray[np.float64], lowest: float) -> list[tuple[int, int]]:
+    """Pairs (row, column), best score first, each row and column once, none under `lowest`."""
+    pairs: list[tuple[int, int]] = []
+    if not scores.size:
+        return pairs
+    left = scores.copy()
+    while True:
+        row, column = np.unravel_index(int(left.argmax()), left.shape)
+        if left[row, column] < lowest:
+            return pairs
+        pairs.append((int(row), int(column)))
+        left[row, :] = left[:, column] = -1
