@@ -117,8 +117,8 @@ def open_interpreter(tflite: bytes, spec: InputSpec, backend: str = "auto", thre
     """
     name, interpreter_class = _load_runtime(backend)
     flatbuffer = strip(tflite)
-    if flatbuffer[4:8] != b"TFL3":
-        raise ModelError("not a TFLite file: it lacks the TFL3 identifier")
+    if not _has_whole_root(flatbuffer):
+        raise ModelError("not a whole TFLite file")
     try:
         with quiet_native(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # TensorFlow's own interpreter announces its move to LiteRT
@@ -165,3 +165,21 @@ def _load_runtime(backend: str) -> tuple[str, Any]:
 def _quantisation(details: dict[str, Any]) -> Quantisation:
     scale, zero_point = details["quantization"]
     return Quantisation(float(scale), int(zero_point), details["dtype"])
+
+
+def _has_whole_root(flatbuffer: bytes) -> bool:
+    """Whether the identifier, the root table and its vtable lie inside the bytes (FlatBuffers internals).
+
+    tflite-runtime 2.14 does not verify a model and crashes on one that is cut off or garbled near its start.
+    """
+    if len(flatbuffer) < 16 or flatbuffer[4:8] != b"TFL3":
+        return False
+    root = int.from_bytes(flatbuffer[:4], "little")
+    if not 8 <= root <= len(flatbuffer) - 4:
+        return False
+    vtable = root - int.from_bytes(flatbuffer[root : root + 4], "little", signed=True)
+    if not 4 <= vtable <= len(flatbuffer) - 4:
+        return False
+    size = int.from_bytes(flatbuffer[vtable : vtable + 2], "little")
+    table = int.from_bytes(flatbuffer[vtable + 2 : vtable + 4], "little")
+    return 4 <= size <= len(flatbuffer) - vtable and 4 <= table <= len(flatbuffer) - root

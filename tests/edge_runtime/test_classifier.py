@@ -91,7 +91,7 @@ def test_a_missing_or_foreign_file_is_named(tmp_path: Path) -> None:
     shutil.copy(__file__, tmp_path / "text.tflite")
     with pytest.raises(ModelError, match="carries no metadata"):
         EmotionClassifier(tmp_path / "text.tflite")
-    with pytest.raises(ModelError, match="not a TFLite file"):
+    with pytest.raises(ModelError, match="not a whole TFLite file"):
         EmotionClassifier(tmp_path / "text.tflite", metadata=ModelMetadata(("a", "b")))
 
 

@@ -89,6 +89,6 @@ def test_unknown_and_missing_backends_say_what_to_do(monkeypatch: pytest.MonkeyP
 
 def test_tflite_runtime_with_numpy_2_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interpreter, "available_backends", lambda: ("tflite-runtime",))
-    monkeypatch.setattr(interpreter.np, "__version__", "2.4.6")
+    monkeypatch.setattr(np, "__version__", "2.4.6")
     with pytest.raises(RuntimeMissingError, match="pip install 'numpy<2'"):
         open_interpreter(b"", FACE_48)

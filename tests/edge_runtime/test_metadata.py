@@ -1,6 +1,7 @@
 import dataclasses
 import io
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -150,7 +151,7 @@ def test_a_failed_write_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: p
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(metadata.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         metadata.write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
