@@ -25,6 +25,7 @@ RESIZE = "halve-then-linear-exact"
 
 _TFLITE_MEMBER = "metadata.json"
 _KERAS_MEMBER = "edge-emotion.json"
+_CONVERSION_MEMBER = "conversion.json"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # fixed zip time: the same model gives the same bytes
 
 
@@ -147,13 +148,19 @@ class ModelMetadata:
             raise ModelError(f"model metadata is malformed: {error}") from error
 
 
-def attach(tflite: bytes, metadata: ModelMetadata) -> bytes:
-    """The TFLite flatbuffer with the metadata appended; metadata that was there is replaced."""
+def attach(tflite: bytes, metadata: ModelMetadata, conversion: Mapping[str, Any] | None = None) -> bytes:
+    """The TFLite flatbuffer with the metadata appended; metadata that was there is replaced.
+
+    conversion: how the file was made (recipe, calibration files), kept beside it as `conversion.json`.
+    """
     buffer = io.BytesIO()
     buffer.write(strip(tflite))
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_STORED) as archive:
         archive.writestr(zipfile.ZipInfo(_TFLITE_MEMBER, _EPOCH), json.dumps(metadata.to_json(), indent=1) + "\n")
         archive.writestr(zipfile.ZipInfo("labels.txt", _EPOCH), "\n".join(metadata.labels) + "\n")
+        if conversion is not None:
+            record = zipfile.ZipInfo(_CONVERSION_MEMBER, _EPOCH)
+            archive.writestr(record, json.dumps(conversion, indent=1) + "\n", zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
 
@@ -170,6 +177,11 @@ def strip(tflite: bytes) -> bytes:
 def parse(tflite: bytes) -> ModelMetadata | None:
     """The metadata appended to a TFLite file's bytes, or None when there is none."""
     return _read_member(io.BytesIO(tflite), _TFLITE_MEMBER, "the model")
+
+
+def parse_conversion(tflite: bytes) -> dict[str, Any] | None:
+    """The record of how a TFLite file was made, or None when it carries none."""
+    return _read_document(io.BytesIO(tflite), _CONVERSION_MEMBER, "the model")
 
 
 def read(path: Path) -> ModelMetadata | None:
@@ -200,6 +212,11 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def _read_member(source: Path | io.BytesIO, member: str, name: str) -> ModelMetadata | None:
+    document = _read_document(source, member, name)
+    return None if document is None else ModelMetadata.from_json(document)
+
+
+def _read_document(source: Path | io.BytesIO, member: str, name: str) -> dict[str, Any] | None:
     try:
         with zipfile.ZipFile(source) as archive:
             text = archive.read(member)
@@ -213,4 +230,4 @@ def _read_member(source: Path | io.BytesIO, member: str, name: str) -> ModelMeta
         raise ModelError(f"the metadata inside {name} is not JSON: {error}") from error
     if not isinstance(document, dict):
         raise ModelError(f"the metadata inside {name} is not a JSON object")
-    return ModelMetadata.from_json(document)
+    return document

@@ -1,0 +1,146 @@
+"""`edge-emotion convert`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..edge_runtime import console, options
+
+if TYPE_CHECKING:
+    from .converter import Conversion
+
+
+def convert(
+    model: Annotated[
+        Path | None, typer.Argument(help="A .keras file or SavedModel folder; the newest run under runs/ by default.")
+    ] = None,
+    data: options.OptionalData = None,
+    float32: Annotated[bool, typer.Option("--float32", help="Make the float32 file.")] = False,
+    float16: Annotated[bool, typer.Option("--float16", help="Make the float16 file: half the size.")] = False,
+    dynamic: Annotated[bool, typer.Option("--dynamic", help="Make the dynamic-range file: int8 weights.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Make the int8 file: integers throughout.")] = False,
+    io: Annotated[
+        str | None, typer.Option("--io", metavar="int8|float32", help="Input and output of int8 files (int8).")
+    ] = None,
+    samples: Annotated[
+        int, typer.Option("--calibration-samples", min=1, help="Calibration images, balanced over the classes.")
+    ] = 500,
+    calibration: Annotated[
+        Path | None,
+        typer.Option("--calibration", metavar="DIR", help="Calibrate on the images in this folder; no labels needed."),
+    ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            "--max-drop", metavar="PP", help="Accuracy a file may lose, in percentage points (0.5 from n = 1000 on)."
+        ),
+    ] = None,
+    max_class_drop: Annotated[
+        float | None, typer.Option("--max-class-drop", metavar="PP", help="Recall that any class may lose.")
+    ] = None,
+    labels: options.Labels = None,
+    input_spec: options.Input = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Where the files go; beside the model by default.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the calibration sample.")] = 0,
+    as_json: options.Json = False,
+) -> None:
+    """Convert a model to TFLite, and prove what it cost. Without a precision: all four.
+
+    Example: `edge-emotion convert --int8` takes the newest run and its data
+    """
+    from ..edge_runtime import metadata as model_metadata
+    from ..edge_runtime.dataset import open_dataset
+    from ..edge_runtime.errors import ContractError, ModelError
+    from . import recipes
+    from .calibration import Calibration
+    from .contract import MAX_DROP_PP, Contract
+    from .converter import convert_model
+    from .run_folder import newest_model, recorded_dataset
+
+    wanted = (("float32", float32), ("float16", float16), ("dynamic", dynamic), ("int8", int8))
+    chosen = recipes.choose([name for name, asked in wanted if asked], io)  # type: ignore[arg-type]  # checked there
+    declared = options.parse_declared(labels, input_spec)
+    contract = Contract(
+        MAX_DROP_PP if max_drop is None else max_drop,
+        max_class_drop,
+        explicit=max_drop is not None or max_class_drop is not None,
+    )
+    with console.foreign_output_to_stderr():
+        if model is None:
+            model = newest_model()
+            console.note(f"model: {model} (the newest run)")
+        if not model.exists():
+            raise ModelError(f"model {model} does not exist")
+        metadata = declared or (model_metadata.read(model) if model.is_file() else None)
+        if metadata is None:
+            raise ModelError(f"{model} says nothing of its labels and input: give --labels and --input")
+        validation = representative = None
+        known: tuple[str, ...] = ()
+        dataset = open_dataset(data) if data is not None else recorded_dataset(model)
+        if dataset is not None:
+            if data is None:
+                console.note(f"data: {dataset.path} (recorded in {model.parent / 'run.json'})")
+            known = tuple(label for label in metadata.labels if label in dataset.classes) or metadata.labels
+            with console.progress("decoding validation") as bar:
+                validation = dataset.load("validation", metadata.input, known, bar)
+        if calibration is not None:
+            representative = Calibration.from_folder(calibration, metadata.input, samples, seed, validation)
+        elif dataset is not None and any(recipe.needs_calibration for recipe in chosen):
+            with console.progress("decoding training") as bar:
+                train = dataset.load("train", metadata.input, known, bar)
+            representative = Calibration.from_split(train, samples, seed, validation)
+        result = convert_model(
+            model,
+            out or model.parent,
+            recipes=chosen,
+            calibration=representative,
+            validation=validation,
+            contract=contract,
+            declared=declared,
+        )
+        if as_json:
+            console.emit_json(result.to_json())
+        else:
+            _print(result)
+    if result.rejected:
+        failed = "; ".join(f"{o.recipe.name}: {', '.join(o.breaches)}" for o in result.rejected)
+        raise ContractError(f"the contract is not met ({failed}): written with the suffix .rejected")
+
+
+def _print(result: Conversion) -> None:
+    reference = result.reference
+    if reference is None:
+        console.emit(f"{result.source}: not measured, there is no validation data (--data)")
+    else:
+        metrics = reference.metrics
+        console.emit(
+            f"{result.source} on {reference.split.name}, n = {metrics.n}: "
+            f"accuracy {console.percent_ci(metrics.accuracy, metrics.accuracy_ci95)}"
+        )
+    if result.calibration is not None:
+        console.emit(f"calibrated on {len(result.calibration.files)} images of {result.calibration.source}")
+    rows = []
+    for output in result.outputs:
+        row = [output.recipe.name, f"{output.size_bytes / 1000:.0f} kB"]
+        if output.cost is None or output.evaluation is None:
+            row += ["–"] * 6
+        else:
+            paired = output.cost.paired
+            row += [
+                console.percent(output.evaluation.metrics.accuracy),
+                f"{paired.drop_pp:+.2f} pp",
+                f"{paired.drop_ci95_pp[0]:+.2f} to {paired.drop_ci95_pp[1]:+.2f}",
+                f"{paired.mcnemar_p:.3f}",
+                console.percent(paired.agreement),
+                f"{output.cost.ece:.4f}",
+            ]
+        rows.append([*row, str(output.path)])
+    headers = ["precision", "size", "accuracy", "drop", "95 % interval", "McNemar p", "agreement", "ECE", "file"]
+    console.emit("\n" + console.table(headers, rows))
+    if reference is not None and not result.contract.enforced(reference.metrics.n):
+        console.emit(
+            f"\nn = {reference.metrics.n} is too few to enforce a limit: reported only (--max-drop enforces it)"
+        )

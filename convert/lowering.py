@@ -1,0 +1,218 @@
+"""TensorFlow's part of a conversion: float model in, TFLite flatbuffers and the float model's own answers out.
+
+It needs Keras on TensorFlow. Where another backend is loaded or chosen, the same job runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import warnings
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..edge_runtime import errors
+from ..edge_runtime.classifier import to_logits
+from ..edge_runtime.console import Progress, quiet_native
+from ..edge_runtime.errors import EdgeEmotionError, ModelError, RuntimeMissingError
+from ..edge_runtime.metadata import ModelMetadata
+from ..edge_runtime.preprocess import Image, normalise
+from .recipes import Recipe
+from .source import Source, open_source
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be lowered.
+
+    declared: metadata of a model that carries none. calibration, reference: uint8 (N, H, W, C), empty when there are
+    none; the float model answers for the reference images.
+    """
+
+    model: Path
+    recipes: tuple[Recipe, ...]
+    calibration: Image
+    reference: Image
+    declared: ModelMetadata | None = None
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """Flatbuffers in the order of the recipes, the float model's logits (N, classes), and its completed metadata."""
+
+    files: tuple[bytes, ...]
+    logits: NDArray[np.float32]
+    metadata: ModelMetadata
+
+
+def lower(job: Job, progress: Progress | None = None) -> Lowered:
+    """Run the job, here when Keras is (or can be) on TensorFlow, else in a process where it is.
+
+    Raises ModelError for a model that cannot be converted, RuntimeMissingError without TensorFlow.
+    """
+    if find_spec("tensorflow") is None:
+        raise RuntimeMissingError("converting needs TensorFlow: pip install 'edge-emotion[train]'")
+    return _lower_here(job, progress) if _keras_is_on_tensorflow() else _lower_elsewhere(job)
+
+
+def _keras_is_on_tensorflow() -> bool:
+    loaded = sys.modules.get("keras")
+    if loaded is not None and hasattr(loaded, "backend"):
+        return bool(loaded.backend.backend() == "tensorflow")
+    return os.environ.setdefault("KERAS_BACKEND", "tensorflow") == "tensorflow"
+
+
+def _lower_here(job: Job, progress: Progress | None = None) -> Lowered:
+    from ..train.keras_model import import_keras
+
+    import_keras()
+    source = open_source(job.model, job.declared)
+    steps = len(job.recipes)
+    files = []
+    for done, recipe in enumerate(job.recipes, 1):
+        files.append(to_flatbuffer(source, recipe, job.calibration))
+        if progress:
+            progress(done, steps)
+    logits = to_logits(source.outputs(job.reference), source.metadata)
+    return Lowered(tuple(files), logits, source.metadata)
+
+
+def to_flatbuffer(source: Source, recipe: Recipe, calibration: Image) -> bytes:
+    """The source as a TFLite flatbuffer, without metadata. calibration: uint8 (N, H, W, C), for int8 only.
+
+    Raises ModelError naming the operator and layer that TFLite does not have.
+    """
+    import tensorflow as tf
+
+    # Without its trackable object the function is frozen and lowered directly, with no SavedModel written in between:
+    # six times faster, and the only way that keeps variables of a Keras 3 model out of the file.
+    with warnings.catch_warnings(), quiet_native():
+        warnings.simplefilter("ignore")
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([source.concrete_function()])
+        # Per-channel dense layers are version 12 of FULLY_CONNECTED, which tflite-runtime 2.14 does not have.
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+        if recipe.precision != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if recipe.precision == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if recipe.precision == "int8":
+            spec = source.metadata.input
+            converter.representative_dataset = lambda: ([normalise(image[None], spec)] for image in calibration)
+        try:
+            if recipe.keep_float:
+                return _mixed(converter, recipe)
+            if recipe.precision == "int8":
+                converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+                converter.inference_input_type = converter.inference_output_type = getattr(tf, recipe.io)
+            return bytes(converter.convert())
+        except Exception as error:  # the converter raises ConverterError, ValueError, RuntimeError, …
+            raise ModelError(f"this model cannot be converted to {recipe.name}: {_reason(str(error))}") from error
+
+
+def _mixed(converter: Any, recipe: Recipe) -> bytes:
+    """int8 with named operators left float: calibrate once, then quantise around them."""
+    import tensorflow as tf
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    converter._experimental_calibrate_only = True
+    io = getattr(tf, recipe.io)
+    quantised = mlir_quantize(
+        converter.convert(),
+        fully_quantize=True,
+        input_data_type=io,
+        output_data_type=io,
+        denylisted_nodes=list(recipe.keep_float),
+        disable_per_channel_for_dense_layers=True,
+    )
+    return bytes(quantised)
+
+
+def _reason(text: str) -> str:
+    """The line of a converter's message that says what is wrong: the operator, and the layer it came from."""
+    operators = sorted(set(re.findall(r"'(tf\.\w+)' op is neither", text)))
+    if operators:
+        layers = sorted(set(re.findall(r'loc\("([^"]+)"', text)) | set(re.findall(r'"([\w/]+)"\("', text)))
+        where = f" (layer {', '.join(layers[:3])})" if layers else ""
+        return f"TFLite has no operator {', '.join(operators)}{where}: build the model from layers that TFLite has"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0][:300] if lines else "the converter gives no reason"
+
+
+def _lower_elsewhere(job: Job) -> Lowered:
+    """`lower` in a child process with Keras on TensorFlow; errors come back as what they were."""
+    with tempfile.TemporaryDirectory(prefix="edge-emotion-convert-") as folder:
+        request, answer = Path(folder, "job.npz"), Path(folder, "answer.npz")
+        _save_job(job, request)
+        environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
+        command = [sys.executable, "-m", __name__, str(request), str(answer)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode != 0 or not answer.exists():
+            tail = " ".join(done.stderr.split())[-300:]
+            raise ModelError(f"the TensorFlow process ended with code {done.returncode}: {tail}")
+        return _load_answer(answer)
+
+
+def _save_job(job: Job, path: Path) -> None:
+    document = {
+        "model": str(job.model),
+        "recipes": [recipe.to_json() for recipe in job.recipes],
+        "declared": job.declared.to_json() if job.declared else None,
+    }
+    np.savez(path, job=np.array(json.dumps(document)), calibration=job.calibration, reference=job.reference)
+
+
+def _load_job(path: Path) -> Job:
+    with np.load(path) as archive:
+        document = json.loads(str(archive["job"]))
+        return Job(
+            Path(document["model"]),
+            tuple(Recipe.from_json(recipe) for recipe in document["recipes"]),
+            archive["calibration"],
+            archive["reference"],
+            ModelMetadata.from_json(document["declared"]) if document["declared"] else None,
+        )
+
+
+def _save_answer(result: Lowered | EdgeEmotionError, path: Path) -> None:
+    if isinstance(result, EdgeEmotionError):
+        np.savez(path, error=np.array([type(result).__name__, str(result)]))
+        return
+    files = {f"file{i}": np.frombuffer(content, np.uint8) for i, content in enumerate(result.files)}
+    metadata = np.array(json.dumps(result.metadata.to_json()))
+    np.savez(path, allow_pickle=False, metadata=metadata, logits=result.logits, **files)
+
+
+def _load_answer(path: Path) -> Lowered:
+    with np.load(path) as archive:
+        if "error" in archive:
+            kind, message = archive["error"]
+            raise getattr(errors, str(kind), EdgeEmotionError)(str(message))
+        count = sum(name.startswith("file") for name in archive.files)
+        return Lowered(
+            tuple(archive[f"file{i}"].tobytes() for i in range(count)),
+            archive["logits"],
+            ModelMetadata.from_json(json.loads(str(archive["metadata"]))),
+        )
+
+
+def main(arguments: list[str]) -> None:
+    """The child process: job file in, answer file out."""
+    request, answer = map(Path, arguments)
+    try:
+        result: Lowered | EdgeEmotionError = _lower_here(_load_job(request))
+    except EdgeEmotionError as error:
+        result = error
+    _save_answer(result, answer)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,175 @@
+"""The model that is converted: a Keras file or a SavedModel, checked, as one TensorFlow function of one image.
+
+Needs Keras on its TensorFlow backend: `lowering` runs it in another process where that is not what is loaded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..edge_runtime import metadata as model_metadata
+from ..edge_runtime.errors import ModelError
+from ..edge_runtime.metadata import ModelMetadata
+from ..edge_runtime.preprocess import Image, normalise
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checked float model with one image input and one vector of outputs.
+
+    call: float32 tensor (N, H, W, C) → outputs (N, classes), traceable by TensorFlow. batch: images a call, at most.
+    """
+
+    metadata: ModelMetadata
+    call: Callable[[Any], Any]
+    batch: int = BATCH
+
+    def concrete_function(self) -> Any:
+        """The model as a TensorFlow function of one image: a free batch costs operators and splits delegates."""
+        import tensorflow as tf
+
+        signature = tf.TensorSpec((1, *self.metadata.input.shape), tf.float32, name="image")
+        return tf.function(self.call).get_concrete_function(signature)
+
+    def outputs(self, pixels: Image, progress: Callable[[int, int], None] | None = None) -> NDArray[np.float32]:
+        """Outputs, float32 (N, classes), of prepared uint8 pixels (N, H, W, C), as the model gives them."""
+        import tensorflow as tf
+
+        call = tf.function(self.call, reduce_retracing=True)
+        parts = []
+        for start in range(0, len(pixels), self.batch):
+            values = normalise(pixels[start : start + self.batch], self.metadata.input)
+            parts.append(np.asarray(call(tf.constant(values)), np.float32))
+            if progress:
+                progress(min(start + self.batch, len(pixels)), len(pixels))
+        return np.concatenate(parts) if parts else np.zeros((0, len(self.metadata.labels)), np.float32)
+
+
+def open_source(path: Path, declared: ModelMetadata | None = None) -> Source:
+    """Load and check a `.keras` file or a SavedModel folder.
+
+    declared: labels and input of a model that carries none; for one that does, declared values win. A softmax at the
+    end of a Keras model is taken off, so that the file gives logits.
+    Raises ModelError: cannot be loaded, several inputs or outputs, an input that is not one image of a known size,
+    outputs that do not fit the labels, weights that are not finite.
+    """
+    metadata = declared or (model_metadata.read(path) if path.is_file() else None)
+    source = _open_saved_model(path, metadata) if path.is_dir() else _open_keras(path, metadata)
+    kind = _kind_of_outputs(source, path)
+    name = source.metadata.name or path.stem
+    return dataclasses.replace(source, metadata=dataclasses.replace(source.metadata, name=name, outputs=kind))
+
+
+def source_sha256(path: Path) -> str:
+    """SHA-256 of a file, or of the names and contents of all files of a SavedModel folder."""
+    digest = hashlib.sha256()
+    try:
+        if path.is_file():
+            digest.update(path.read_bytes())
+        else:
+            for member in sorted(p for p in path.rglob("*") if p.is_file()):
+                digest.update(f"{member.relative_to(path).as_posix()}\0".encode())
+                digest.update(hashlib.sha256(member.read_bytes()).digest())
+    except OSError as error:
+        raise ModelError(f"cannot read model {path}: {error.strerror or error}") from error
+    return digest.hexdigest()
+
+
+def _open_keras(path: Path, metadata: ModelMetadata | None) -> Source:
+    from ..train.keras_model import load
+
+    model = load(path)
+    for kind, count in (("inputs", len(model.inputs)), ("outputs", len(model.outputs))):
+        if count != 1:
+            raise ModelError(f"{path} has {count} {kind}: convert takes a model with one image and one output")
+    for weight in model.weights:
+        if not np.isfinite(np.asarray(weight)).all():
+            raise ModelError(f"{path}: the weights of {weight.path} are not finite (NaN or infinity): train it anew")
+    metadata = _check_metadata(path, metadata, tuple(model.inputs[0].shape), tuple(model.outputs[0].shape))
+    model = _without_softmax(model)
+    return Source(metadata, lambda x: model(x, training=False), _batch(path, model.inputs[0].shape[0]))
+
+
+def _without_softmax(model: Any) -> Any:
+    """The Keras model without the softmax of its last layer: the same labels, and logits to be quantised."""
+    import keras
+
+    last = model.layers[-1]
+    if isinstance(last, keras.layers.Softmax) and model.outputs[0] is last.output:
+        return keras.Model(model.inputs, last.input)
+    if getattr(last, "activation", None) is keras.activations.softmax and model.outputs[0] is last.output:
+        if isinstance(last, keras.layers.Activation):
+            return keras.Model(model.inputs, last.input)
+        last.activation = keras.activations.linear
+    return model
+
+
+def _open_saved_model(path: Path, metadata: ModelMetadata | None) -> Source:
+    import tensorflow as tf
+
+    if not (path / "saved_model.pb").exists():
+        raise ModelError(f"{path} is neither a .keras file nor a SavedModel folder (it has no saved_model.pb)")
+    try:
+        loaded = tf.saved_model.load(str(path))
+        serve = loaded.signatures["serving_default"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"cannot load SavedModel {path}: {' '.join(str(error).split())[:160]}") from error
+    inputs, outputs = serve.structured_input_signature[1], serve.structured_outputs
+    for kind, tensors in (("inputs", inputs), ("outputs", outputs)):
+        if len(tensors) != 1:
+            raise ModelError(f"{path} has {len(tensors)} {kind}: convert takes a model with one image and one output")
+    for variable in getattr(loaded, "variables", ()):
+        if variable.dtype.is_floating and not np.isfinite(variable.numpy()).all():
+            raise ModelError(f"{path}: the weights of {variable.name} are not finite (NaN or infinity)")
+    (input_name, tensor), (output_name, output) = next(iter(inputs.items())), next(iter(outputs.items()))
+    metadata = _check_metadata(path, metadata, tuple(tensor.shape), tuple(output.shape))
+
+    def call(x: Any) -> Any:
+        return loaded.signatures["serving_default"](**{input_name: x})[output_name]
+
+    return Source(metadata, call, _batch(path, tensor.shape[0]))
+
+
+def _batch(path: Path, batch: int | None) -> int:
+    if batch not in (None, 1):
+        raise ModelError(f"{path} takes batches of {batch} images: convert needs a free batch or one of 1")
+    return batch or BATCH
+
+
+def _check_metadata(
+    path: Path, metadata: ModelMetadata | None, shape: tuple[int | None, ...], output: tuple[int | None, ...]
+) -> ModelMetadata:
+    if metadata is None:
+        raise ModelError(f"{path} says nothing of its labels and input: give --labels and --input")
+    spec = metadata.input
+    if len(shape) != 4:
+        raise ModelError(f"{path} takes {shape}: convert needs one image, (batch, height, width, channels)")
+    fixed = tuple(own if own is not None else wanted for own, wanted in zip(shape[1:], spec.shape, strict=True))
+    if fixed != spec.shape:
+        raise ModelError(
+            f"{path} takes images of {shape[1:]}, but (height, width, channels) {spec.shape} is declared: see --input"
+        )
+    if len(output) != 2 or output[1] is None:
+        raise ModelError(f"{path} gives {output}: convert needs one vector, (batch, classes)")
+    if output[1] != len(metadata.labels):
+        raise ModelError(f"{path} has {output[1]} outputs but {len(metadata.labels)} labels")
+    return metadata
+
+
+def _kind_of_outputs(source: Source, path: Path) -> Literal["logits", "probabilities"]:
+    """Found out on noise rather than believed: rows that are not negative and sum to 1 are probabilities."""
+    noise = np.random.default_rng(0).integers(0, 256, (4, *source.metadata.input.shape), np.uint8)
+    values = source.outputs(noise)
+    if not np.isfinite(values).all():
+        raise ModelError(f"{path} gives outputs that are not finite (NaN or infinity): train it anew")
+    return "probabilities" if (values >= 0).all() and np.allclose(values.sum(axis=1), 1, atol=1e-3) else "logits"
