@@ -1,0 +1,189 @@
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from edge_emotion.edge_runtime import cli
+from edge_emotion.edge_runtime.errors import ContractError, DatasetError
+
+INT8 = Path(__file__).parents[1] / "models" / "brightness-int8.tflite"
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Run the command line in this process: (exit code, stdout, stderr)."""
+    monkeypatch.setenv("EDGE_EMOTION_CACHE", str(tmp_path / "cache"))
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["edge-emotion", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(exit_.value.code or 0), captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "dark.png"
+    cv2.imwrite(str(path), np.full((60, 80), 10, np.uint8))
+    return path
+
+
+@pytest.fixture
+def shades(tmp_path: Path) -> Path:
+    for label, level in (("bright", 250), ("dark", 5), ("grey", 127)):
+        folder = tmp_path / "shades" / "validation" / label
+        folder.mkdir(parents=True)
+        for i in range(3):
+            cv2.imwrite(str(folder / f"{i}.png"), np.full((48, 48), level - i, np.uint8))
+    return tmp_path / "shades"
+
+
+def test_version_and_bare_help(run: Run) -> None:
+    assert run("--version")[:2] == (0, version("edge-emotion") + "\n")
+    code, out, err = run()
+    assert code in (0, 2)  # with no command, older Typer exits 0 and newer 2
+    assert "predict" in out + err
+
+
+def test_every_command_has_help_with_an_example(run: Run) -> None:
+    for name, target in cli.COMMANDS.items():
+        code, out, _ = run(name, "--help")
+        assert code == 0
+        if not target.endswith(":app"):
+            assert "Example" in out, name
+
+
+def test_unknown_commands_and_options_are_usage_errors(run: Run) -> None:
+    assert run("nonsense")[0] == 2
+    assert run("predict", "--nonsense")[0] == 2
+    assert run("predict")[0] == 2
+
+
+def test_an_expected_error_is_one_line(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("predict", tmp_path / "none.png", "--model", INT8)
+    assert (code, out) == (1, "")
+    assert err.startswith("edge-emotion: cannot read ")
+    assert err.count("\n") == 1
+
+
+def test_debug_shows_the_traceback_wherever_it_stands(run: Run, tmp_path: Path) -> None:
+    for arguments in (["--debug", "predict", "none.png"], ["predict", "none.png", "--debug"]):
+        assert "Traceback" in run(*arguments, "--model", INT8)[2]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (DatasetError("two\nlines"), 1, "edge-emotion: two lines"),
+        (ContractError("dropped too much"), 3, "dropped too much"),
+        (OSError(28, "No space left on device", "x.tflite"), 1, "No space left on device: x.tflite"),
+        (ZeroDivisionError("oops"), 1, "internal error, please report it: ZeroDivisionError: oops"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_exit_codes(run: Run, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, message: str) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("edge_emotion.edge_runtime.classifier.EmotionClassifier.__init__", fail)
+    got, out, err = run("predict", "x.png", "--model", INT8)
+    assert (got, out) == (code, "")
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_predict_prints_each_class_with_its_percentage(run: Run, picture: Path) -> None:
+    code, out, _ = run("predict", picture, "--no-detect", "--model", INT8)
+    assert code == 0
+    assert "1 face" in out
+    for label in ("dark", "grey", "bright"):
+        assert label in out
+    assert "%" in out
+
+
+def test_predict_json_has_the_contracts_keys(run: Run, picture: Path) -> None:
+    code, out, _ = run(
+        "predict", picture, picture, "--no-detect", "--json", "--model", INT8, "--classes", "bright,dark"
+    )
+    assert code == 0
+    first, second = json.loads(out)
+    assert first == second
+    (face,) = first["faces"]
+    assert face["label"] == "dark"
+    assert face["box_xywh"] == [0, 0, 80, 60]
+    assert list(face["probabilities"]) == ["bright", "dark"]
+    assert face["confidence"] == max(face["probabilities"].values())
+
+
+def test_predict_without_a_face_says_so(run: Run, picture: Path) -> None:
+    code, out, _ = run("predict", picture, "--model", INT8, "--detector", "haar")
+    assert code == 0
+    assert "0 faces" in out
+    assert "--no-detect" in out
+
+
+def test_predict_saves_an_annotated_copy(run: Run, picture: Path, tmp_path: Path) -> None:
+    assert run("predict", picture, "--no-detect", "--model", INT8, "--save", tmp_path / "out.png")[0] == 0
+    drawn = cv2.imread(str(tmp_path / "out.png"))
+    assert drawn is not None
+    assert drawn.shape == (60, 80, 3)
+    assert (drawn != 10).any()
+    code, _, err = run("predict", picture, "--no-detect", "--model", INT8, "--save", tmp_path / "out.doc")
+    assert code == 2
+    assert "use .jpg or .png" in err
+    code, _, err = run("predict", picture, picture, "--no-detect", "--model", INT8, "--save", tmp_path / "one.png")
+    assert code == 2
+    assert "name a folder" in err
+
+
+def test_evaluate_json_has_the_contracts_keys(run: Run, shades: Path) -> None:
+    code, out, _ = run("evaluate", INT8, "--data", shades, "--json")
+    assert code == 0
+    document = json.loads(out)
+    wanted = {"model", "split", "n", "accuracy", "accuracy_ci95", "macro_f1", "ece", "per_class", "confusion"}
+    assert wanted | {"schema_version"} <= set(document)
+    assert document["n"] == 9
+    assert document["accuracy"] == 1.0
+    assert document["per_class"]["dark"] == {"recall": 1.0, "precision": 1.0, "f1": 1.0, "n": 3}
+
+
+def test_evaluate_prints_a_table_and_takes_a_subset(run: Run, shades: Path) -> None:
+    code, out, _ = run("evaluate", INT8, "--data", shades, "--classes", "grey,dark")
+    assert code == 0
+    assert "n = 6" in out
+    assert "100.00 %" in out
+
+
+def test_evaluate_of_what_is_not_there(run: Run, shades: Path, tmp_path: Path) -> None:
+    assert run("evaluate", tmp_path / "none.tflite", "--data", shades)[0] == 1
+    assert run("evaluate", INT8, "--data", tmp_path / "none")[0] == 1
+    assert run("evaluate", INT8, "--data", shades, "--classes", "grey,bleu")[0] == 2
+    assert run("evaluate", INT8, "--data", shades, "--backend", "gpu")[0] == 2
+    shutil.rmtree(shades / "validation" / "grey")
+    (shades / "validation" / "plaid").mkdir()
+    cv2.imwrite(str(shades / "validation" / "plaid" / "0.png"), np.zeros((48, 48), np.uint8))
+    assert run("evaluate", INT8, "--data", shades)[1].count("n = 6") == 1
+
+
+def test_the_device_path_loads_nothing_heavy(picture: Path) -> None:
+    """The slow ones are poisoned: importing one would end the run."""
+    program = (
+        "import sys\n"
+        "for name in ('tensorflow', 'keras', 'torch', 'jax', 'matplotlib', 'kagglehub'): sys.modules[name] = None\n"
+        f"sys.argv = ['edge-emotion', 'predict', {str(picture)!r}, '--no-detect', '--model', {str(INT8)!r}]\n"
+        "from edge_emotion.edge_runtime.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "dark" in done.stdout

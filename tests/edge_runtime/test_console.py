@@ -1,0 +1,55 @@
+import doctest
+import subprocess
+import sys
+
+import pytest
+from edge_emotion.edge_runtime import console
+
+
+def test_the_docstring_examples_hold() -> None:
+    assert doctest.testmod(console).failed == 0
+
+
+def test_foreign_output_never_reaches_stdout() -> None:
+    program = (
+        "import os, sys\n"
+        "from edge_emotion.edge_runtime import console\n"
+        "console.emit('first')\n"
+        "with console.foreign_output_to_stderr():\n"
+        "    print('python noise'); os.write(1, b'native noise\\n'); console.emit('second')\n"
+        "    with console.foreign_output_to_stderr():\n"
+        "        print('nested noise'); console.emit('third')\n"
+        "print('last')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["first", "second", "third", "last"]
+    assert {"python", "native", "nested"} <= set(done.stderr.split())
+
+
+def test_native_noise_is_held_back_unless_it_explains_an_error() -> None:
+    program = (
+        "import os, sys\n"
+        "from edge_emotion.edge_runtime.console import quiet_native\n"
+        "with quiet_native(): os.write(2, b'INFO: chatter\\n')\n"
+        "try:\n"
+        "    with quiet_native(): os.write(2, b'the reason\\n'); raise ValueError\n"
+        "except ValueError: pass\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "the reason"
+
+
+def test_progress_is_silent_when_stderr_is_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    with console.progress("working") as bar:
+        bar(1, 2)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_json_never_holds_nan() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        console.emit_json({"value": float("nan")})
+
+
+def test_figures() -> None:
+    assert console.percent(0.675) == "67.50 %"
+    assert console.percent_ci(0.675, (0.6594, 0.6901)) == "67.50 % (65.9–69.0)"

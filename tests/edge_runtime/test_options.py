@@ -1,0 +1,47 @@
+import pytest
+from edge_emotion.edge_runtime.errors import OptionError
+from edge_emotion.edge_runtime.metadata import InputSpec
+from edge_emotion.edge_runtime.options import parse_classes, parse_declared, parse_limit
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def test_classes() -> None:
+    assert parse_classes(None) is None
+    assert parse_classes(" Angry, happy") == ("angry", "happy")
+    for text in ("", "angry,", ",", "a,,b"):
+        with pytest.raises(OptionError, match="empty name"):
+            parse_classes(text)
+
+
+@given(st.integers(1, 10**6), st.none() | st.integers(1, 10**6))
+def test_limit(train: int, validation: int | None) -> None:
+    text = str(train) if validation is None else f"{train},{validation}"
+    assert parse_limit(text) == (train, validation)
+
+
+@pytest.mark.parametrize("text", ["", "0", "-3", "a", "1,2,3", "1,", "1.5"])
+def test_wrong_limits(text: str) -> None:
+    with pytest.raises(OptionError, match="such as 400,160"):
+        parse_limit(text)
+
+
+def test_declared_input() -> None:
+    assert parse_declared(None, None) is None
+    declared = parse_declared("sad, happy", "64x32:rgb:-1:1")
+    assert declared is not None
+    assert declared.labels == ("sad", "happy")
+    assert declared.input == InputSpec(64, 32, "rgb", -1, 1)
+
+
+@pytest.mark.parametrize(
+    "text", ["64", "64x64:blue:0:1", "64x64:grey:1:0", "axb:grey:0:1", "64x64:grey:0", "0x4:grey:0:1"]
+)
+def test_wrong_inputs(text: str) -> None:
+    with pytest.raises(OptionError, match="64x64:grey:-1:1"):
+        parse_declared("a,b", text)
+
+
+def test_an_input_without_labels_is_refused() -> None:
+    with pytest.raises(OptionError, match="needs --labels too"):
+        parse_declared(None, "64x64:grey:-1:1")
