@@ -7,6 +7,7 @@ EdgeEmotionError            exit code 1: one clear line, nothing lost
 ├── RuntimeMissingError     an optional package that is not installed; the message names the extra
 ├── OptionError             exit code 2: the value of an option is not one that exists
 ├── DeviceError             a camera, an accelerator, a detector or a board
+├── OutputError             where results go: a port that is taken, a broker that refuses
 └── ContractError           exit code 3: a contract or gate is not met; what was made is kept
 
 A message says what was wrong, what was got, and how to mend it, in one line.
@@ -45,6 +46,10 @@ class OptionError(EdgeEmotionError):
 
 class DeviceError(EdgeEmotionError):
     """A camera, accelerator, detector or board is missing or refuses."""
+
+
+class OutputError(EdgeEmotionError):
+    """Results cannot go where they should: the port is taken, the broker refuses."""
 
 
 class ContractError(EdgeEmotionError):

@@ -1,0 +1,224 @@
+"use strict";
+
+const SECONDS = 300;
+const ANNOUNCE_EVERY_MS = 4000;
+const byId = (id) => document.getElementById(id);
+const percent = (p) => `${Math.round(100 * p)} %`;
+
+const moments = new Map(); // second → {faces, label, confidence}
+let labels = [];
+let now = 0;
+
+// ---- the picture: an endless MJPEG response; leaving it out costs the device nothing
+
+const picture = byId("picture");
+const toggle = byId("picture-toggle");
+let wanted = localStorage.getItem("picture") !== "off";
+
+function showPicture(available, alive) {
+  toggle.hidden = !available;
+  toggle.setAttribute("aria-pressed", String(wanted));
+  const on = available && wanted && alive && !document.hidden;
+  if (on && !picture.hasAttribute("src")) picture.src = `/picture?${Date.now()}`;
+  if (!on && picture.hasAttribute("src")) picture.removeAttribute("src");
+  picture.hidden = !on;
+  byId("picture-off").hidden = on;
+  if (!available) byId("picture-off").textContent = "pictures are switched off on the device (--no-frames)";
+  else if (!wanted) byId("picture-off").textContent = "picture hidden";
+  else if (!alive) byId("picture-off").textContent = "no frame from the camera";
+}
+picture.addEventListener("error", () => setTimeout(() => picture.removeAttribute("src"), 2000));
+toggle.addEventListener("click", () => {
+  wanted = !wanted;
+  localStorage.setItem("picture", wanted ? "on" : "off");
+  if (last) showPicture(last.pictures, last.alive);
+});
+
+// ---- the faces: one list entry a face, kept while it is followed, so that a screen reader keeps its place
+
+const faceItems = new Map();
+
+function element(tag, className, text) {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+function makeFace(face) {
+  const item = element("li");
+  const title = element("h3");
+  const values = element("ul", "values");
+  const rows = new Map();
+  for (const label of Object.keys(face.probabilities)) {
+    const row = element("li");
+    const track = element("span", "track");
+    const fill = element("i");
+    const number = element("span", "number");
+    track.setAttribute("aria-hidden", "true");
+    track.append(fill);
+    row.append(element("span", "", label), track, number);
+    values.append(row);
+    rows.set(label, { fill, number });
+  }
+  item.append(title, values);
+  return { item, title, rows };
+}
+
+function showFaces(faces) {
+  byId("no-faces").hidden = faces.length > 0;
+  const present = new Set(faces.map((face) => face.id));
+  for (const [id, made] of faceItems) {
+    if (!present.has(id)) { made.item.remove(); faceItems.delete(id); }
+  }
+  for (const face of faces) {
+    if (!faceItems.has(face.id)) {
+      faceItems.set(face.id, makeFace(face));
+      byId("faces").append(faceItems.get(face.id).item);
+    }
+    const made = faceItems.get(face.id);
+    const state = face.state === "steady" ? "" : " (uncertain)";
+    made.title.textContent = `apparently ${face.label} ${percent(face.confidence)}${state} `;
+    made.title.append(element("span", "", `face ${face.id}`));
+    for (const [label, { fill, number }] of made.rows) {
+      const p = face.probabilities[label] ?? 0;
+      fill.style.width = `${100 * p}%`;
+      number.textContent = percent(p);
+    }
+  }
+}
+
+let announced = "";
+let announcedAt = -Infinity;
+
+function announce(state) { // for screen readers: only changes, and not too often
+  const text = state.faces === 0 ? "no face in view"
+    : `${state.faces} ${state.faces === 1 ? "face" : "faces"}, apparently ${state.dominant}`;
+  if (text === announced || performance.now() - announcedAt < ANNOUNCE_EVERY_MS) return;
+  announced = text;
+  announcedAt = performance.now();
+  byId("announce").textContent = text;
+}
+
+// ---- the timeline: a lane for each label, a mark for each second, so that it reads without colour
+
+const canvas = byId("timeline");
+
+function drawTimeline() {
+  const style = getComputedStyle(document.documentElement);
+  const ratio = window.devicePixelRatio || 1;
+  const width = canvas.clientWidth, height = canvas.clientHeight;
+  if (!width) return;
+  canvas.width = Math.round(width * ratio);
+  canvas.height = Math.round(height * ratio);
+  const context = canvas.getContext("2d");
+  context.scale(ratio, ratio);
+  context.font = `13px ${style.fontFamily}`;
+  context.textBaseline = "middle";
+  const left = 66, bottom = 18;
+  const lane = (height - bottom) / Math.max(1, labels.length);
+  const second = (width - left) / SECONDS;
+  labels.forEach((label, row) => {
+    const y = row * lane;
+    context.fillStyle = style.getPropertyValue("--quiet");
+    context.fillText(label, 0, y + lane / 2);
+    context.fillStyle = style.getPropertyValue("--track");
+    context.fillRect(left, y + 2, width - left, lane - 4);
+  });
+  context.fillStyle = style.getPropertyValue("--accent");
+  for (const [at, moment] of moments) {
+    const row = labels.indexOf(moment.label);
+    if (row < 0) continue;
+    const size = Math.max(0.25, moment.confidence) * (lane - 4);
+    context.fillRect(width - (now - at) * second, row * lane + 2 + (lane - 4 - size), Math.max(second, 1) + 0.5, size);
+  }
+  context.fillStyle = style.getPropertyValue("--quiet");
+  for (const minutes of width < 480 ? [5, 3, 0] : [5, 4, 3, 2, 1, 0]) {
+    const x = width - minutes * 60 * second;
+    context.textAlign = minutes === 5 ? "left" : minutes === 0 ? "right" : "center";
+    context.fillText(minutes ? `−${minutes} min` : "now", x, height - bottom / 2 + 2);
+  }
+}
+
+function addMoments(list) {
+  for (const [second, faces, label, confidence] of list) moments.set(second, { faces, label, confidence });
+  const latest = Math.max(...moments.keys());
+  for (const second of moments.keys()) if (second < latest - SECONDS) moments.delete(second);
+  const seen = new Map();
+  for (const moment of moments.values()) if (moment.label) seen.set(moment.label, (seen.get(moment.label) ?? 0) + 1);
+  const total = [...seen.values()].reduce((a, b) => a + b, 0);
+  const parts = [...seen].sort((a, b) => b[1] - a[1]).map(([label, n]) => `${label} ${percent(n / total)}`);
+  const text = total ? `a face for ${total} s of the last five minutes: ${parts.join(", ")}` : "no face in the last five minutes";
+  byId("timeline-text").textContent = text;
+  canvas.setAttribute("aria-label", text);
+}
+window.addEventListener("resize", drawTimeline);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawTimeline);
+
+// ---- the device
+
+function showDevice(state) {
+  const board = state.board;
+  byId("rate").textContent = state.frames_per_s.toFixed(1);
+  byId("temperature").textContent = board.temperature_c === null ? "not known here" : `${board.temperature_c.toFixed(1)} °C`;
+  byId("memory").textContent = board.memory_available_mb === null ? "not known here" : `${board.memory_available_mb} MiB`;
+  byId("viewers").textContent = state.viewers;
+  byId("source").textContent = state.result ? state.result.source : "–";
+  const throttling = byId("throttling");
+  throttling.classList.toggle("bad", Boolean(board.throttled && board.throttled.length));
+  if (board.throttled === null) throttling.textContent = "not known here";
+  else if (board.throttled.length) throttling.textContent = `${board.throttled.join(", ")} now`;
+  else if (board.throttled_before.length) throttling.textContent = `none now; since boot: ${board.throttled_before.join(", ")}`;
+  else throttling.textContent = "none";
+  const stages = Object.entries(state.result ? state.result.latency_ms : {});
+  const list = byId("stages");
+  if (list.children.length !== stages.length) {
+    list.replaceChildren(...stages.map(() => {
+      const row = element("div");
+      row.append(element("dt"), element("dd"));
+      return row;
+    }));
+  }
+  stages.forEach(([stage, ms], row) => {
+    list.children[row].children[0].textContent = stage;
+    list.children[row].children[1].textContent = `${ms.toFixed(1)} ms`;
+  });
+}
+
+// ---- the stream of states; EventSource comes back by itself when the device restarts
+
+const connection = byId("connection");
+let last = null;
+
+function say(text, bad) {
+  if (connection.textContent !== text) connection.textContent = text;
+  connection.classList.toggle("bad", bad);
+}
+
+function show(state) {
+  if (state.second < now) moments.clear(); // the device has started anew
+  last = state;
+  now = state.second;
+  if (state.alive) say("live", false);
+  else say(state.frames ? "the camera has stopped" : "waiting for the camera", true);
+  const faces = state.result && state.alive ? state.result.faces : [];
+  if (faces.length) labels = Object.keys(faces[0].probabilities);
+  showPicture(state.pictures, state.alive);
+  showFaces(faces);
+  announce(state);
+  showDevice(state);
+  drawTimeline();
+}
+
+function connect() {
+  const source = new EventSource("/events");
+  source.addEventListener("state", (event) => show(JSON.parse(event.data)));
+  source.addEventListener("timeline", (event) => addMoments(JSON.parse(event.data)));
+  source.addEventListener("error", () => {
+    say("no connection to the device, trying again", true);
+    picture.removeAttribute("src");
+    if (source.readyState === EventSource.CLOSED) setTimeout(connect, 3000);
+  });
+}
+document.addEventListener("visibilitychange", () => { if (last) showPicture(last.pictures, last.alive); });
+connect();

@@ -1,0 +1,427 @@
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from edge_emotion.edge_runtime.board import BoardState
+from edge_emotion.edge_runtime.errors import OptionError, OutputError
+from edge_emotion.edge_runtime.results import FrameResult
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip("uvicorn", reason="needs the web extra")
+
+from edge_emotion.edge_runtime.outputs.web import WebOutput, parse_address
+
+Make = Callable[..., FrameResult]
+TOKEN = "a-token-of-this-test"
+BOARD = BoardState(61.2, ("under-voltage",), ("under-voltage", "throttled"), 800)
+
+
+@pytest.fixture(autouse=True)
+def no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_emotion.edge_runtime.outputs.web_guard.REFUSAL_DELAY_S", 0.0)
+
+
+@pytest.fixture
+def web() -> Iterator[WebOutput]:
+    with WebOutput("127.0.0.1:0", board=lambda: BOARD) as output:
+        yield output
+
+
+@pytest.fixture
+def guarded() -> Iterator[WebOutput]:
+    with WebOutput("127.0.0.1:0", token=TOKEN, board=lambda: BOARD) as output:
+        yield output
+
+
+def ask(
+    output: WebOutput, path: str, headers: dict[str, str] | None = None, method: str = "GET", body: str | None = None
+) -> tuple[int, dict[str, str], bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", output.port, timeout=30)
+    try:
+        connection.request(method, path, body, headers or {})
+        answer = connection.getresponse()
+        return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
+    finally:
+        connection.close()
+
+
+def follow(output: WebOutput, path: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+    connection = http.client.HTTPConnection("127.0.0.1", output.port, timeout=30)
+    connection.request("GET", path)
+    return connection, connection.getresponse()
+
+
+def test_the_page_and_its_files_ask_nothing_of_other_hosts(web: WebOutput) -> None:
+    for path in ("/", "/page.js", "/style.css"):
+        status, headers, body = ask(web, path)
+        assert status == 200
+        assert b"http://" not in body
+        assert b"https://" not in body
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert headers["cache-control"] == "no-store"
+        assert "server" not in headers
+
+
+def test_the_page_tells_that_people_are_to_be_informed(web: WebOutput) -> None:
+    body = ask(web, "/")[2].decode()
+    assert "Tell everyone who can be in its view" in body
+    assert "5(1)(f)" in body
+
+
+def test_health_follows_the_camera(web: WebOutput, make_result: Make) -> None:
+    assert ask(web, "/healthz")[0] == 503
+    web.write(make_result(), None)
+    assert ask(web, "/healthz")[::2] == (200, b"ok\n")
+
+
+def test_metrics(web: WebOutput, make_result: Make) -> None:
+    web.write(make_result(), None)
+    status, headers, body = ask(web, "/metrics")
+    assert status == 200
+    assert headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert b"edge_emotion_frames_total 1\n" in body
+
+
+def test_events_carry_the_state(web: WebOutput, make_result: Make) -> None:
+    web.write(make_result(7, faces=2), None)
+    connection, answer = follow(web, "/events")
+    assert answer.getheader("content-type") == "text/event-stream"
+    assert answer.readline() == b"event: state\n"
+    state = json.loads(answer.readline().removeprefix(b"data: "))
+    assert state["result"]["frame"] == 7
+    assert (state["faces"], state["dominant"], state["alive"], state["pictures"]) == (2, "happy", True, True)
+    connection.close()
+
+
+def test_the_picture_is_a_jpeg_of_the_newest_frame_and_the_frame_is_not_drawn_on(
+    web: WebOutput, make_result: Make
+) -> None:
+    picture = np.full((120, 200, 3), 90, np.uint8)
+    web.write(make_result(), picture)
+    connection, answer = follow(web, "/picture")
+    assert answer.getheader("content-type") == "multipart/x-mixed-replace; boundary=frame"
+    assert answer.readline() == b"--frame\r\n"
+    answer.readline()
+    length = int(answer.readline().split()[1])
+    answer.readline()
+    shown = cv2.imdecode(np.frombuffer(answer.read(length), np.uint8), cv2.IMREAD_COLOR)
+    assert shown is not None
+    assert shown.shape == (120, 200, 3)
+    assert np.ptp(shown) > 50  # a box was drawn
+    assert np.ptp(picture) == 0  # not into the frame
+    connection.close()
+
+
+@pytest.mark.parametrize("shape", [(120, 200), (1080, 1920, 3), (1, 1)])
+def test_any_picture_is_encoded(shape: tuple[int, ...], make_result: Make) -> None:
+    from edge_emotion.edge_runtime.outputs.web_app import PICTURE_WIDTH, encode
+
+    shown = cv2.imdecode(np.frombuffer(encode(make_result(), np.zeros(shape, np.uint8)), np.uint8), cv2.IMREAD_COLOR)
+    assert shown is not None
+    assert shown.shape[1] <= PICTURE_WIDTH
+
+
+def test_no_frames_keeps_no_picture(make_result: Make) -> None:
+    with WebOutput("127.0.0.1:0", frames=False, board=lambda: BOARD) as web:
+        assert web.needs_image is False
+        web.write(make_result(), np.zeros((9, 9, 3), np.uint8))
+        assert web._live.newest is not None
+        assert web._live.newest[1] is None
+        assert ask(web, "/picture")[0] == 404
+
+
+def test_nothing_is_encoded_while_nobody_looks(
+    web: WebOutput, make_result: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edge_emotion.edge_runtime.outputs import web_app
+
+    encoded: list[int] = []
+    real = web_app.encode
+
+    def counted(result: FrameResult, image: Any) -> bytes:
+        encoded.append(result.frame)
+        return real(result, image)
+
+    monkeypatch.setattr(web_app, "encode", counted)
+    for i in range(20):
+        web.write(make_result(i), np.zeros((9, 9, 3), np.uint8))
+        ask(web, "/healthz")
+    assert encoded == []
+    watchers = [follow(web, "/picture") for _ in range(5)]
+    for _, answer in watchers:
+        assert answer.readline() == b"--frame\r\n"
+    web.write(make_result(20), np.zeros((9, 9, 3), np.uint8))
+    for _, answer in watchers:
+        while b"--frame" not in answer.readline():
+            pass
+    assert len(encoded) <= len(watchers) + 1  # once for all that watch, not once for each and each frame
+    assert encoded[-1] == 20
+    for connection, _ in watchers:
+        connection.close()
+
+
+def test_a_foreign_name_for_this_machine_is_refused(web: WebOutput) -> None:
+    for name in ("evil.example", "evil.example:80", "", "localhost.evil.example"):
+        assert ask(web, "/", {"Host": name})[0] == 421
+    for name in (f"localhost:{web.port}", "127.0.0.1", "[::1]:80"):
+        assert ask(web, "/", {"Host": name})[0] == 200
+
+
+def test_without_the_token_nothing_but_health_is_shown(guarded: WebOutput, make_result: Make) -> None:
+    guarded.write(make_result(), None)
+    for path in ("/events", "/picture", "/metrics", "/page.js", "/nothing"):
+        assert ask(guarded, path)[0] == 401, path
+    status, _, body = ask(guarded, "/")
+    assert status == 401
+    assert b"<form" in body
+    assert ask(guarded, "/healthz")[0] == 200
+
+
+@pytest.mark.parametrize("wrong", ["", "a-token-of-this-tesT", "ä", TOKEN + "x", "\N{PILE OF POO}"])
+def test_a_wrong_token_is_refused(guarded: WebOutput, wrong: str) -> None:
+    from urllib.parse import quote
+
+    assert ask(guarded, f"/?token={quote(wrong)}")[0] == 401
+    assert ask(guarded, "/login", method="POST", body=f"token={quote(wrong)}")[0] == 401
+    assert ask(guarded, "/metrics", {"Authorization": f"Bearer {quote(wrong)}"})[0] == 401
+    assert ask(guarded, "/", {"Cookie": f"edge_emotion_{guarded.port}={quote(wrong)}"})[0] == 401
+
+
+def test_the_first_visit_gets_a_cookie_and_a_clean_address(guarded: WebOutput) -> None:
+    for path, method, body in ((f"/?token={TOKEN}", "GET", None), ("/login", "POST", f"token={TOKEN}")):
+        status, headers, _ = ask(guarded, path, method=method, body=body)
+        assert (status, headers["location"]) == (303, "/")
+        cookie = headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=strict" in cookie
+        assert TOKEN not in cookie
+        assert ask(guarded, "/", {"Cookie": cookie.split(";")[0]})[0] == 200
+    assert ask(guarded, "/metrics", {"Authorization": f"Bearer {TOKEN}"})[0] == 200
+
+
+def test_the_cookie_lives_through_a_restart_and_dies_with_the_token() -> None:
+    with WebOutput("127.0.0.1:0", token=TOKEN, board=lambda: BOARD) as first:
+        session = ask(first, f"/?token={TOKEN}")[1]["set-cookie"].split(";")[0].partition("=")[2]
+    for token, expected in ((TOKEN, 200), ("another-token-now", 401)):
+        with WebOutput("127.0.0.1:0", token=token, board=lambda: BOARD) as again:
+            assert ask(again, "/", {"Cookie": f"edge_emotion_{again.port}={session}"})[0] == expected
+
+
+def test_a_redirect_never_leaves_this_host(guarded: WebOutput) -> None:
+    status, headers, _ = ask(guarded, f"//evil.example/?token={TOKEN}")
+    assert status == 303
+    assert not headers["location"].startswith("//")
+
+
+def test_the_token_is_compared_in_constant_time(guarded: WebOutput, monkeypatch: pytest.MonkeyPatch) -> None:
+    import hmac
+
+    compared: list[tuple[Any, Any]] = []
+    real = hmac.compare_digest
+
+    def counted(a: Any, b: Any) -> bool:
+        compared.append((a, b))
+        return real(a, b)
+
+    monkeypatch.setattr(hmac, "compare_digest", counted)
+    ask(guarded, "/?token=some-wrong-token")
+    assert (b"some-wrong-token", TOKEN.encode()) in compared
+
+
+def test_no_token_in_any_log(
+    guarded: WebOutput, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    ask(guarded, f"/?token={TOKEN}")
+    ask(guarded, "/login", method="POST", body=f"token={TOKEN}")
+    printed = capfd.readouterr()
+    assert TOKEN not in caplog.text + printed.out + printed.err
+
+
+def test_closing_ends_with_viewers_watching_and_frees_the_port(make_result: Make) -> None:
+    web = WebOutput("127.0.0.1:0", board=lambda: BOARD)
+    web.write(make_result(), np.zeros((9, 9, 3), np.uint8))
+    watchers = [follow(web, path) for path in ("/events", "/picture", "/events")]
+    web.close()
+    web.close()  # twice does no harm
+    assert not web._thread.is_alive()
+    for connection, _ in watchers:
+        connection.close()
+    with WebOutput(f"127.0.0.1:{web.port}", board=lambda: BOARD):
+        pass
+
+
+def test_a_port_that_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(OutputError, match=f"port {port} of 127.0.0.1 is taken.*--web 127.0.0.1:{port + 1}"):
+            WebOutput(f"127.0.0.1:{port}")
+
+
+def test_an_address_of_another_machine() -> None:
+    with pytest.raises(OutputError, match="not an address of this machine"):
+        WebOutput("192.0.2.1:8080", token=TOKEN)
+
+
+def test_the_network_needs_a_token_before_a_port_is_opened() -> None:
+    with pytest.raises(OptionError, match="--web-token"):
+        WebOutput("0.0.0.0:0")
+
+
+@pytest.mark.parametrize("text", ["", "pi:", "pi:http", "pi:99999", "::1:8080", "1.2.3.4:-5", "a:b:80"])
+def test_addresses_that_are_none(text: str) -> None:
+    with pytest.raises(OptionError, match="HOST:PORT"):
+        parse_address(text)
+
+
+@given(st.integers(0, 65535), st.sampled_from(["127.0.0.1", "pi.local", "[::1]", "[fe80::1]"]))
+def test_addresses(port: int, host: str) -> None:
+    assert parse_address(f"{host}:{port}") == (host.strip("[]"), port)
+
+
+# ---- in a browser
+
+
+Film = Callable[[WebOutput, int], None]
+
+
+@pytest.fixture
+def film(make_result: Make) -> Iterator[Film]:
+    """Starts a camera: frames come until the test ends."""
+    ended = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def start(output: WebOutput, faces: int) -> None:
+        def shoot() -> None:
+            frame = 0
+            while not ended.wait(0.05):
+                output.write(make_result(frame, faces=faces), np.full((240, 320, 3), 120, np.uint8))
+                frame += 1
+
+        threads.append(threading.Thread(target=shoot))
+        threads[-1].start()
+
+    yield start
+    ended.set()
+    for thread in threads:
+        thread.join()
+
+
+def watch(web: WebOutput, film: Film, browser: Any, faces: int = 2, **how: Any) -> None:
+    film(web, faces)
+    browser.open(web.url, **how)
+    browser.until(f"document.querySelectorAll('#faces > li').length === {faces}")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_page_fits_its_width_light_and_dark(
+    web: WebOutput, film: Film, browser: Any, width: int, dark: bool, tmp_path: Path
+) -> None:
+    watch(web, film, browser, width=width, dark=dark, mobile=width < 500)
+    browser.until("document.querySelector('#picture').naturalWidth === 320")
+    assert browser.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    columns = browser.evaluate("getComputedStyle(document.querySelector('main')).gridTemplateColumns.split(' ').length")
+    assert columns == (1 if width < 500 else 2)
+    luminance = browser.evaluate(
+        "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).reduce((a, v) => a + +v, 0)"
+    )
+    assert (luminance < 200) == dark
+    small = browser.evaluate(
+        "[...document.querySelectorAll('button')].filter(b => b.offsetHeight < 44 || b.offsetWidth < 44).length"
+    )
+    assert small == 0  # a finger finds it
+    browser.screenshot(tmp_path / "page.png")
+    assert (tmp_path / "page.png").stat().st_size > 5000
+    problems = [e for e in browser.events if e["method"] in ("Log.entryAdded", "Runtime.exceptionThrown")]
+    assert problems == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_text_has_contrast(web: WebOutput, film: Film, browser: Any, dark: bool) -> None:
+    watch(web, film, browser, dark=dark)
+    pairs = browser.evaluate(
+        """(() => { const s = getComputedStyle(document.documentElement), v = n => s.getPropertyValue('--' + n).trim();
+        return [['ink','ground'],['ink','sheet'],['quiet','sheet'],['quiet','ground'],['ink','notice'],
+                ['warn','ground'],['warn','sheet'],['on-accent','accent'],['accent','sheet']].map(([a, b]) => [a, b, v(a), v(b)]) })()"""
+    )
+
+    def luminance(colour: str) -> float:  # WCAG 2.2
+        digits = colour.lstrip("#")
+        digits = "".join(d * 2 for d in digits) if len(digits) == 3 else digits
+        channels = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    for front, back, a, b in pairs:
+        high, low = sorted((luminance(a), luminance(b)), reverse=True)
+        assert (high + 0.05) / (low + 0.05) >= 4.5, (front, back)
+
+
+def test_what_a_screen_reader_is_told(web: WebOutput, film: Film, browser: Any) -> None:
+    watch(web, film, browser)
+    told = browser.accessible()
+    for expected in (
+        ("heading", "edge-emotion"),
+        ("region", "Picture"),
+        ("region", "Faces"),
+        ("region", "Last five minutes"),
+        ("region", "Device"),
+        ("complementary", "Notice"),
+        ("button", "Show picture"),
+        ("image", "Live picture of the camera, with a box around each face"),
+        ("heading", "apparently happy 70 % face 1"),
+    ):
+        assert expected in told
+    unnamed = [role for role, name in told if role in ("button", "image", "region", "link", "textbox") and not name]
+    assert unnamed == []
+    browser.until("document.querySelector('#announce').textContent === '2 faces, apparently happy'")
+
+
+def test_the_keyboard_hides_the_picture_and_the_stream_ends(web: WebOutput, film: Film, browser: Any) -> None:
+    watch(web, film, browser)
+    browser.until("document.querySelector('#picture').naturalWidth === 320")
+    browser.press("Tab", 9)
+    assert browser.evaluate("document.activeElement.id") == "picture-toggle"
+    assert browser.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    browser.press("Enter", 13)
+    browser.until("document.querySelector('#picture').hidden")
+    assert browser.evaluate("document.querySelector('#picture-toggle').getAttribute('aria-pressed')") == "false"
+    for _ in range(500):
+        if web._page.pictures.readers == 0:
+            break
+        browser.evaluate("new Promise(done => setTimeout(done, 20))")
+    assert web._page.pictures.readers == 0
+    browser.press("Enter", 13)
+    browser.until("!document.querySelector('#picture').hidden")
+
+
+def test_the_page_says_when_the_device_is_gone(web: WebOutput, film: Film, browser: Any) -> None:
+    watch(web, film, browser, faces=1)
+    browser.until("document.querySelector('#connection').textContent === 'live'")
+    assert "under-voltage now" in browser.evaluate("document.querySelector('#throttling').textContent")
+    web.close()
+    browser.until("document.querySelector('#connection').textContent.startsWith('no connection')")
+
+
+def test_the_login_form_opens_the_page(guarded: WebOutput, film: Film, browser: Any) -> None:
+    film(guarded, 1)
+    browser.open(guarded.url)
+    browser.until("document.activeElement && document.activeElement.id === 'token'")
+    assert ("textbox", "Token") in browser.accessible()
+    browser.call("Input.insertText", text=TOKEN)
+    browser.press("Enter", 13)
+    browser.until("document.querySelectorAll('#faces > li').length === 1")
+    assert browser.evaluate("location.href") == guarded.url
+    assert browser.evaluate("document.cookie") == ""  # HttpOnly
