@@ -27,6 +27,17 @@ def bench(
     seconds: Annotated[float, typer.Option(help="At least this long a row.")] = 5.0,
     min_accuracy: Annotated[float | None, typer.Option(help="Least accuracy to recommend, as a fraction.")] = None,
     deadline_ms: Annotated[float | None, typer.Option(help="Longest p95 to recommend, in milliseconds.")] = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Also time each operator (LiteRT).")] = False,
+    video: Annotated[
+        Path | None,
+        typer.Option(help="Time the whole pipeline on this video: decode, detect, preprocess, classify, track."),
+    ] = None,
+    detector: Annotated[
+        str, typer.Option(help="Face detector for --video: auto, blazeface, haar, yunet:PATH, none.")
+    ] = "auto",
+    sustained: Annotated[
+        float | None, typer.Option(metavar="S", help="Then run the recommended row for so many seconds.")
+    ] = None,
     pin: Annotated[bool, typer.Option(help="Pin each worker to the fastest CPUs.")] = True,
     out: Annotated[Path | None, typer.Option(help="Folder for the report files.")] = None,
     as_json: options.Json = False,
@@ -37,7 +48,7 @@ def bench(
     """
     from ..edge_runtime.dataset import open_dataset
     from .harness import BenchConfig, run_bench
-    from .report import render_table
+    from .tables import render_table
 
     config = BenchConfig(
         backend=backend,
@@ -49,6 +60,10 @@ def bench(
         declared=options.parse_declared(labels, input_spec),
         min_accuracy=min_accuracy,
         deadline_ms=deadline_ms,
+        profile=profile,
+        video=video,
+        detector=detector,
+        sustained_s=sustained,
     )
     chosen = models or bundled()
     with console.foreign_output_to_stderr(), console.progress("bench") as bar:

@@ -37,7 +37,7 @@ class Worker:
         )
 
     def ask(self, do: str, *, patience_s: float = PATIENCE_S, **arguments: Any) -> dict[str, Any]:
-        """Send a request, wait for its answer. Raises WorkerError, after which the worker is of no more use."""
+        """Send a request, wait for its answer. Raises WorkerError; `ended` tells a refusal from a crash."""
         line = json.dumps({"do": do, **arguments}) + "\n"
         assert self._process.stdin is not None
         try:
@@ -48,6 +48,11 @@ class Worker:
         if "error" in answer:
             raise WorkerError(str(answer["error"]))
         return answer
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process is no more."""
+        return self._process.poll() is not None
 
     def close(self) -> None:
         """End the process and reap it."""

@@ -8,10 +8,12 @@ import platform
 import re
 import subprocess
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
+
+from ..edge_runtime.board import LinuxSystem, System, board_name, read_board
+from ..edge_runtime.evaluate import usable_cores
 
 PACKAGES = (
     "edge-emotion",
@@ -34,8 +36,7 @@ ARM_PARTS = {
     "0xd0c": "Neoverse-N1",
 }
 """`CPU part` of /proc/cpuinfo → name (Arm's MIDR_EL1 part numbers)."""
-THROTTLE_BITS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
-"""Bits of `vcgencmd get_throttled` (Raspberry Pi documentation); 16 higher: since boot."""
+CPUFREQ = "/sys/devices/system/cpu/cpu0/cpufreq"
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,6 @@ class Environment:
     git_revision: str | None
     started: str
     virtual: bool = False
-    extra: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict."""
@@ -65,8 +65,9 @@ class Environment:
 
 @dataclass(frozen=True)
 class Vitals:
-    """The machine's state at one moment; None for what it does not tell."""
+    """The machine's state at one moment; None for what it does not tell. time_s: monotonic."""
 
+    time_s: float
     temperature_c: float | None
     clock_mhz: float | None
     throttled: tuple[str, ...] | None
@@ -79,24 +80,27 @@ class Vitals:
 
 
 class Machine:
-    """Reads the kernel's files below `root`; tests give it a folder of their own."""
+    """What a bench asks of the machine, through the doctor's `System`; tests replay texts of real machines."""
 
-    def __init__(self, root: Path = Path("/")) -> None:
-        self._root = root
+    def __init__(self, system: System | None = None) -> None:
+        self._system = system or LinuxSystem()
 
     def environment(self) -> Environment:
         """Everything that stays while the bench runs."""
-        cpuinfo = self._text("proc/cpuinfo") or ""
+        cpuinfo = self._system.read("/proc/cpuinfo") or ""
+        name = re.search(r'^PRETTY_NAME="?([^"\n]*)', self._system.read("/etc/os-release") or "", re.MULTILINE)
+        memory = self._system.read("/proc/meminfo") or ""
+        total = re.search(r"MemTotal:\s+(\d+) kB", memory)
         return Environment(
-            board=self._board(),
+            board=board_name(self._system) or f"{platform.machine()} machine",
             cpu=cpu_name(cpuinfo),
-            cores=len(usable_cpus()),
+            cores=usable_cores(),
             machine=platform.machine(),
-            governor=self._text(f"{_CPUFREQ}/scaling_governor"),
-            max_mhz=_scaled(self._text(f"{_CPUFREQ}/cpuinfo_max_freq"), 1e-3),
-            memory_mb=self._memory_mb(),
+            governor=self._system.read(f"{CPUFREQ}/scaling_governor") or None,
+            max_mhz=self._mhz(f"{CPUFREQ}/cpuinfo_max_freq"),
+            memory_mb=int(total[1]) * 1024 / 1e6 if total else None,
             kernel=f"{platform.system()} {platform.release()}",
-            system=self._system(),
+            system=name[1] if name else platform.system(),
             python=platform.python_version(),
             packages=package_versions(),
             git_revision=git_revision(),
@@ -106,12 +110,14 @@ class Machine:
 
     def vitals(self) -> Vitals:
         """Temperature, clock, throttling, load and stolen time now."""
-        load = self._text("proc/loadavg")
-        stat = (self._text("proc/stat") or "").split("\n")[0].split()
+        state = read_board(self._system)
+        load = self._system.read("/proc/loadavg")
+        stat = (self._system.read("/proc/stat") or "").split("\n")[0].split()
         return Vitals(
-            temperature_c=self._temperature(),
-            clock_mhz=_scaled(self._text(f"{_CPUFREQ}/scaling_cur_freq"), 1e-3),
-            throttled=self._throttled(),
+            time_s=time.monotonic(),
+            temperature_c=state.temperature_c,
+            clock_mhz=self._mhz(f"{CPUFREQ}/scaling_cur_freq"),
+            throttled=state.throttled,
             load=float(load.split()[0]) if load else None,
             steal_s=int(stat[8]) / 100 if len(stat) > 8 else None,
         )
@@ -121,65 +127,21 @@ class Machine:
 
         Empty when there are not more than `count`: then there is nothing to choose.
         """
-        usable = usable_cpus()
+        usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         if count >= len(usable):
             return []
 
         def speed(cpu: int) -> float:
-            return _scaled(self._text(f"sys/devices/system/cpu/cpu{cpu}/cpufreq/cpuinfo_max_freq"), 1.0) or 0.0
+            return self._mhz(f"/sys/devices/system/cpu/cpu{cpu}/cpufreq/cpuinfo_max_freq") or 0.0
 
         return sorted(sorted(usable, key=lambda cpu: (speed(cpu), cpu))[-count:])
 
-    def _board(self) -> str:
-        model = self._text("proc/device-tree/model") or self._text("sys/firmware/devicetree/base/model")
-        if model:
-            return model.strip("\0 ")
-        product = self._text("sys/devices/virtual/dmi/id/product_name")
-        return product or f"{platform.machine()} machine"
-
-    def _memory_mb(self) -> float | None:
-        found = re.search(r"MemTotal:\s+(\d+) kB", self._text("proc/meminfo") or "")
-        return int(found[1]) * 1024 / 1e6 if found else None
-
-    def _system(self) -> str:
-        found = re.search(r'^PRETTY_NAME="?([^"\n]*)', self._text("etc/os-release") or "", re.MULTILINE)
-        return found[1] if found else platform.system()
-
-    def _temperature(self) -> float | None:
-        """The CPU's zone where one is named so, else the hottest zone."""
-        zones = []
-        for folder in sorted(self._root.glob("sys/class/thermal/thermal_zone*")):
-            relative = folder.relative_to(self._root)
-            degrees = _scaled(self._text(f"{relative}/temp"), 1e-3)
-            if degrees is not None:
-                zones.append(("cpu" in (self._text(f"{relative}/type") or "").lower(), degrees))
-        return max(zones)[1] if zones else None
-
-    def _throttled(self) -> tuple[str, ...] | None:
+    def _mhz(self, path: str) -> float | None:
+        """A frequency file, kHz, in MHz; None where it is missing or not to be read."""
         try:
-            done = subprocess.run(["vcgencmd", "get_throttled"], capture_output=True, text=True, timeout=5, check=True)
-            return parse_throttled(done.stdout)
-        except (OSError, subprocess.SubprocessError, ValueError):
+            return float(self._system.read(path) or "") / 1000
+        except ValueError:
             return None
-
-    def _text(self, path: str) -> str | None:
-        try:
-            return (self._root / path).read_text(errors="replace").strip() or None
-        except OSError:
-            return None
-
-
-_CPUFREQ = "sys/devices/system/cpu/cpu0/cpufreq"
-
-
-def parse_throttled(text: str) -> tuple[str, ...]:
-    """Names of the bits set now in `throttled=0x50005`. Raises ValueError for other text.
-
-    >>> parse_throttled("throttled=0x50005")
-    ('under-voltage', 'throttled')
-    """
-    bits = int(text.strip().partition("=")[2], 16)
-    return tuple(name for bit, name in THROTTLE_BITS.items() if bits >> bit & 1)
 
 
 def cpu_name(cpuinfo: str) -> str:
@@ -189,13 +151,6 @@ def cpu_name(cpuinfo: str) -> str:
     if parts:
         return " + ".join(ARM_PARTS.get(part, f"Arm part {part}") for part in parts)
     return named[1].strip() if named else platform.processor() or platform.machine()
-
-
-def usable_cpus() -> list[int]:
-    """Numbers of the CPUs this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
 
 
 def package_versions() -> dict[str, str]:
@@ -214,10 +169,3 @@ def git_revision() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
-
-
-def _scaled(text: str | None, factor: float) -> float | None:
-    try:
-        return None if text is None else float(text) * factor
-    except ValueError:
-        return None

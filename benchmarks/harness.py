@@ -20,15 +20,18 @@ from ..edge_runtime.metadata import InputSpec, ModelMetadata
 from ..edge_runtime.zoo import resolve
 from .accuracy import Accuracy, Scored, against, common_classes, find_reference, score_logits
 from .client import COMMAND, PATIENCE_S, Worker, WorkerError
-from .environment import Machine, Vitals
+from .environment import Machine
 from .latency import Latency, paired_ratio
 from .noise import noise_notes
+from .operators import Operator
 from .recommend import recommend
 from .report import BenchReport, Row
+from .sustained import Sustained, first_and_last, sustain
 
 logger = logging.getLogger(__name__)
 
 STAGE_RUNS = 200
+PROFILE_ROUNDS = 15
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,9 @@ class BenchConfig:
     """What to measure.
 
     seconds and min_runs: at least so long and so many timed inferences a row, over `rounds` rounds. declared: labels
-    and input of files without metadata. min_accuracy: fraction; deadline_ms: for p95. command: what starts a worker.
+    and input of files without metadata. min_accuracy: fraction; deadline_ms: for p95. profile: time each operator.
+    sustained_s: then run the recommended row so long. video: time the whole pipeline on its first frames. command: what
+    starts a worker.
     """
 
     backend: str = "auto"
@@ -50,6 +55,11 @@ class BenchConfig:
     declared: ModelMetadata | None = None
     min_accuracy: float | None = None
     deadline_ms: float | None = None
+    profile: bool = False
+    sustained_s: float | None = None
+    video: Path | None = None
+    detector: str = "auto"
+    video_frames: int = 300
     command: tuple[str, ...] = COMMAND
 
     def __post_init__(self) -> None:
@@ -65,14 +75,17 @@ class BenchConfig:
             raise OptionError(f"--min-accuracy is a fraction above 0 and at most 1, got {self.min_accuracy:g}")
         if self.deadline_ms is not None and self.deadline_ms <= 0:
             raise OptionError(f"--deadline-ms must be above 0, got {self.deadline_ms:g}")
+        if self.sustained_s is not None and not 0 < self.sustained_s <= 86_400:
+            raise OptionError(f"--sustained takes seconds, above 0 and at most a day, got {self.sustained_s:g}")
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict of what shapes the figures."""
-        names = ("backend", "seconds", "min_runs", "rounds", "pin", "split", "min_accuracy", "deadline_ms")
+        names = ("backend", "seconds", "min_runs", "rounds", "pin", "split", "min_accuracy", "deadline_ms", "detector")
         return {
             **{name: getattr(self, name) for name in names},
             "threads": list(self.threads),
             "classes": list(self.classes) if self.classes else None,
+            "video": str(self.video) if self.video else None,
         }
 
 
@@ -122,7 +135,7 @@ def run_bench(
     machine = machine or Machine()
     say = on_phase or (lambda phase: None)
     entries = [_Entry(row) for row in _rows(models, config)]
-    before, interrupted, overhead = machine.vitals(), False, None
+    before, interrupted, overhead, sustained = machine.vitals(), False, None, None
     notes: list[str] = []
     with ExitStack() as stack:
         try:
@@ -140,10 +153,15 @@ def run_bench(
             _time(entries, config, progress)
             for entry in entries:
                 entry.update(entry.ask("memory"))
-                entry.update(entry.ask("stages", runs=STAGE_RUNS))
+            say("looking inside")
+            for entry in entries:
+                _look_inside(entry, config, notes)
             if splits:
                 say("scoring")
                 _score(entries, splits, progress)
+            if config.sustained_s:
+                say("sustained run")
+                sustained = _sustain(entries, config, machine, progress)
         except KeyboardInterrupt:
             interrupted = True
             notes.append("interrupted: the figures are of what was measured until then")
@@ -159,6 +177,7 @@ def run_bench(
         recommendation=recommend(rows, config.min_accuracy, config.deadline_ms),
         notes=tuple(notes),
         overhead_us=overhead,
+        sustained=sustained,
         interrupted=interrupted,
     )
 
@@ -215,6 +234,60 @@ def _time(entries: list[_Entry], config: BenchConfig, progress: Progress | None)
             done += 1
             if progress:
                 progress(done, total)
+
+
+def _look_inside(entry: _Entry, config: BenchConfig, notes: list[str]) -> None:
+    """Operators, stages and profile. What one of these cannot do is a note, not the row's failure."""
+    if not entry.alive or entry.worker is None:
+        return
+    questions: dict[str, dict[str, Any]] = {"stages": {"runs": STAGE_RUNS}, "network": {}}
+    if config.video:
+        questions["video"] = {
+            "source": str(config.video),
+            "detector": config.detector,
+            "max_frames": config.video_frames,
+            "patience_s": PATIENCE_S + config.video_frames,
+        }
+    if config.profile:
+        questions["profile"] = {"threads": entry.row.threads, "rounds": PROFILE_ROUNDS}
+    for do, arguments in questions.items():
+        try:
+            answer = entry.worker.ask(do, **arguments)
+        except WorkerError as error:
+            notes.append(f"{entry.row.model}: no {do}: {error}")
+            if entry.worker.ended:
+                entry.row = replace(entry.row, error=str(error))
+                return
+            continue
+        if do == "network":
+            own = entry.metadata is not None and entry.metadata != config.declared
+            precision = entry.row.precision if own else answer["precision"]
+            operators = tuple(Operator.from_json(document) for document in answer["operators"])
+            answer = {"operators": operators, "macs": answer["macs"], "precision": precision}
+        elif do == "profile":
+            timed = zip(entry.row.operators, answer["operator_ms"], strict=True)
+            answer = {"operators": tuple(replace(operator, ms=ms) for operator, ms in timed)}
+        entry.update(answer)
+
+
+def _sustain(
+    entries: list[_Entry], config: BenchConfig, machine: Machine, progress: Progress | None
+) -> Sustained | None:
+    """Run the recommended row (else the first that works) without a pause."""
+    rows = _finish(entries)
+    chosen = recommend(rows, config.min_accuracy, config.deadline_ms)
+    alive = [entry for entry in entries if entry.alive]
+    wanted = [e for e in alive if (e.row.model, e.row.threads) == (chosen.model, chosen.threads)]
+    if not alive or config.sustained_s is None:
+        return None
+    entry = (wanted or alive)[0]
+    points = sustain(
+        lambda seconds: entry.ask("run", runs=1, seconds=seconds).get("samples_ms", []),
+        machine.vitals,
+        config.sustained_s,
+        progress,
+    )
+    return Sustained(entry.row.model, entry.row.threads, config.sustained_s, points, first_and_last(points))
 
 
 def _load_splits(
@@ -288,6 +361,3 @@ def _finish(entries: list[_Entry]) -> tuple[Row, ...]:
 def _all_failed(entries: list[_Entry]) -> str:
     first = entries[0].row
     return f"no model could be run; {first.path}: {first.error}"
-
-
-__all__ = ["BenchConfig", "Vitals", "run_bench"]

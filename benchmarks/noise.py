@@ -10,6 +10,8 @@ from .report import Row
 NOISY_MAD = 0.05
 NOISY_ROUNDS = 0.10
 BUSY_LOAD = 0.5
+STOLEN = 0.02
+"""Of the time of all cores, taken by the host of a virtual machine."""
 
 
 def noise_notes(environment: Environment, before: Vitals, after: Vitals, rows: Sequence[Row]) -> list[str]:
@@ -24,6 +26,10 @@ def noise_notes(environment: Environment, before: Vitals, after: Vitals, rows: S
         notes.append("this is a virtual machine: its clock and its neighbours are not ours to see")
     if before.load is not None and before.load > BUSY_LOAD:
         notes.append(f"the machine was busy before the start (load {before.load:.2f}): times are too long")
+    stolen = (after.steal_s or 0.0) - (before.steal_s or 0.0)
+    elapsed = max(after.time_s - before.time_s, 1e-9) * environment.cores
+    if stolen > STOLEN * elapsed:
+        notes.append(f"the host took {100 * stolen / elapsed:.0f} % of this virtual machine's time meanwhile")
     for name in sorted({*(before.throttled or ()), *(after.throttled or ())}):
         notes.append(f"THROTTLED ({name}): cool the board or mend its supply, and measure again")
     noisy = [row for row in rows if row.latency and is_noisy(row)]

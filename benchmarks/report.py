@@ -1,4 +1,4 @@
-"""The result of a bench as data, and as a table for the terminal."""
+"""The result of a bench as data."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..edge_runtime.console import percent, table
 from .accuracy import Accuracy
 from .environment import Environment
 from .latency import Latency, Ratio, Samples
+from .operators import Operator
+from .sustained import Sustained
 
 SCHEMA_VERSION = 1
 
@@ -19,9 +20,10 @@ SCHEMA_VERSION = 1
 class Row:
     """One model at one number of threads. A row that failed has `error`, and None for what was not measured.
 
-    import_ms: the runtime's import. load_ms: reading the file. init_ms: building the interpreter. first_ms: the first
-    inference. round_p50_ms: the median of each round, in order. samples_ms: every timed inference; kept beside the
-    report, not in its JSON.
+    stages_ms: medians of each step from a crop, or of a video's frame (then `footage` counts frames and faces).
+    operators: with times when profiled. import_ms: the runtime's import. load_ms: reading the file. init_ms: building
+    the interpreter. first_ms: the first inference. round_p50_ms: the median of each round, in order. samples_ms: every
+    timed inference; kept beside the report, not in its JSON.
     """
 
     model: str
@@ -38,6 +40,9 @@ class Row:
     round_p50_ms: tuple[float, ...] = ()
     throughput_per_s: float | None = None
     stages_ms: dict[str, float] = field(default_factory=dict)
+    footage: dict[str, Any] | None = None
+    macs: int | None = None
+    operators: tuple[Operator, ...] = ()
     import_ms: float | None = None
     load_ms: float | None = None
     init_ms: float | None = None
@@ -47,6 +52,21 @@ class Row:
     rss_mb: float | None = None
     peak_rss_mb: float | None = None
     samples_ms: Samples | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def label(self) -> str:
+        """Such as `edge-m, 2 threads`."""
+        return f"{self.model}, {self.threads} thread{'' if self.threads == 1 else 's'}"
+
+    @property
+    def gops(self) -> float | None:
+        """Achieved operations, two a multiply-accumulate, in 10^9 a second."""
+        return 2e-6 * self.macs / self.latency.p50 if self.macs and self.latency and self.latency.p50 else None
+
+    @property
+    def profiled(self) -> bool:
+        """Whether its operators have times."""
+        return any(operator.ms is not None for operator in self.operators)
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict; the accuracy block lies flat in it."""
@@ -67,6 +87,10 @@ class Row:
             "round_p50_ms": list(self.round_p50_ms),
             "throughput_per_s": self.throughput_per_s,
             "stages_ms": self.stages_ms,
+            "footage": self.footage,
+            "macs": self.macs,
+            "gops": self.gops,
+            "operators": [operator.to_json() for operator in self.operators],
             "import_ms": self.import_ms,
             "load_ms": self.load_ms,
             "init_ms": self.init_ms,
@@ -102,6 +126,7 @@ class BenchReport:
     recommendation: Recommendation
     notes: tuple[str, ...] = ()
     overhead_us: float | None = None
+    sustained: Sustained | None = None
     interrupted: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -114,26 +139,9 @@ class BenchReport:
             "interrupted": self.interrupted,
             "notes": list(self.notes),
             "results": [row.to_json() for row in self.rows],
+            "sustained": self.sustained.to_json() if self.sustained else None,
             "recommendation": self.recommendation.to_json(),
         }
-
-
-def render_table(report: BenchReport) -> str:
-    """The report for a terminal: one line a row, then notes and the recommendation."""
-    scored = any(row.accuracy for row in report.rows)
-    headers = ["model", "precision", "threads", "size kB", "p50 ms", "p95 ms", "p99 ms", "× ref", "init ms", "RSS MB"]
-    headers[4:4] = ["accuracy", "drop pp", "p"] if scored else []
-    lines = [table(headers, [_cells(row, scored) for row in report.rows], left=2), ""]
-    lines += [f"{row.model} ({row.threads} threads): {row.error}" for row in report.rows if row.error]
-    n = next((row.accuracy.metrics.n for row in report.rows if row.accuracy), None)
-    env = report.environment
-    governor = f", governor {env.governor}" if env.governor else ""
-    lines.append(f"{env.board}, {env.cpu}, {env.cores} cores{governor}, {env.system}, {_runtime(report)}")
-    lines.append(f"each call timed costs {report.overhead_us:.2f} µs, not subtracted" if report.overhead_us else "")
-    lines.append(f"accuracy on n = {n} images, drop against the float32 file, p: McNemar" if n else "")
-    lines += [f"note: {note}" for note in report.notes]
-    lines.append(f"recommendation: {report.recommendation.reason}")
-    return "\n".join(line for i, line in enumerate(lines) if line or i == 1)
 
 
 def read_report(path: Path) -> dict[str, Any]:
@@ -142,34 +150,3 @@ def read_report(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict) or document.get("schema_version") != SCHEMA_VERSION:
         raise ValueError(f"not a bench report of schema {SCHEMA_VERSION}")
     return document
-
-
-def _cells(row: Row, scored: bool) -> list[str]:
-    latency = row.latency
-    times = [f"{v:.3f}" for v in (latency.p50, latency.p95, latency.p99)] if latency else ["–"] * 3
-    score = []
-    if scored:
-        accuracy = row.accuracy
-        loss = accuracy.loss if accuracy else None
-        score = [
-            percent(accuracy.metrics.accuracy) if accuracy else "–",
-            f"{loss.drop_pp:+.2f}" if loss else "–",
-            f"{loss.mcnemar_p:.3f}" if loss else "–",
-        ]
-    return [
-        row.model,
-        row.precision,
-        str(row.threads),
-        f"{row.size_bytes / 1000:.0f}",
-        *score,
-        *times,
-        f"{row.ratio.value:.2f}" if row.ratio else "–",
-        f"{row.init_ms:.1f}" if row.init_ms is not None else "–",
-        f"{row.peak_rss_mb:.0f}" if row.peak_rss_mb is not None else "–",
-    ]
-
-
-def _runtime(report: BenchReport) -> str:
-    used = {row.backend for row in report.rows if row.latency}
-    names = {"litert": "ai-edge-litert"}
-    return ", ".join(f"{b} {report.environment.packages.get(names.get(b, b), '')}".strip() for b in sorted(used))

@@ -8,6 +8,9 @@ crash and nobody else's. `serve` takes how a model is opened and what the time i
     run      a round of timed inferences      → samples_ms
     memory                                    → rss_mb, peak_rss_mb
     stages   time of each step from crop to probabilities
+    network  operators, multiply-accumulates  → operators, macs, precision
+    profile  time of each operator            → operator_ms
+    video    the camera's path over a video   → stages_ms, frames, faces
     predict  logits of prepared images in a .npy file, written to another
 """
 
@@ -28,7 +31,6 @@ from numpy.typing import NDArray
 
 from ..edge_runtime.errors import EdgeEmotionError
 from ..edge_runtime.metadata import InputSpec, ModelMetadata
-from ..edge_runtime.metrics import softmax
 from ..edge_runtime.preprocess import Image, prepare
 from .latency import time_calls, warm_up
 
@@ -54,6 +56,10 @@ class Subject(Protocol):
         """Logits, float32 (N, classes), of prepared uint8 pixels (N, H, W, C)."""
         ...
 
+    def predict_prepared(self, pixels: Image) -> object:
+        """Classify one face as prepared uint8 pixels (H, W, C): the camera's `classify` stage, and what is timed."""
+        ...
+
 
 OpenSubject = Callable[[bytes, ModelMetadata | None, str, int], Subject]
 """(file content, declared metadata or None, backend, threads) → the opened model."""
@@ -76,7 +82,8 @@ class Session:
     def __init__(self, open_subject: OpenSubject, clock: Clock) -> None:
         self._open_subject, self._clock = open_subject, clock
         self._subject: Subject | None = None
-        self._inputs = np.zeros((0, 1, 1, 1, 1), np.uint8)
+        self._content = b""
+        self._inputs = np.zeros((0, 1, 1, 1), np.uint8)
 
     def open(
         self, model: str, declared: dict[str, Any] | None, backend: str, threads: int, cpus: list[int] | None
@@ -88,9 +95,9 @@ class Session:
         steps = [self._clock()]
         import_runtime(backend)
         steps.append(self._clock())
-        content = Path(model).read_bytes()
+        self._content = Path(model).read_bytes()
         steps.append(self._clock())
-        self._subject = self._open_subject(content, metadata, backend, threads)
+        self._subject = self._open_subject(self._content, metadata, backend, threads)
         steps.append(self._clock())
         self._inputs = noise(self._subject.metadata.input)
         import_ms, load_ms, init_ms = (float(v) / 1e6 for v in np.diff(steps))
@@ -133,18 +140,38 @@ class Session:
         """Median milliseconds of each step from a face crop (uint8 BGR, CROP_SIDE²) to probabilities."""
         subject = self._opened
         crop = np.random.default_rng(1).integers(0, 256, (CROP_SIDE, CROP_SIDE, 3), np.uint8)
-        pixels = prepare(crop, subject.metadata.input)
-        logits = subject.logits(pixels[None])
         steps: dict[str, Callable[[int], object]] = {
             "preprocess": lambda index: prepare(crop, subject.metadata.input),
-            "classify": lambda index: subject.logits(pixels[None]),
-            "softmax": lambda index: softmax(logits, subject.metadata.temperature),
+            "classify": self._infer,
         }
         return {
             "stages_ms": {
                 name: float(np.median(time_calls(step, self._clock, runs, 0.0))) for name, step in steps.items()
             }
         }
+
+    def network(self) -> dict[str, Any]:
+        """The file's operators and what its tensors say of its precision."""
+        from .operators import read_network
+
+        network = read_network(self._content, self._opened.backend)
+        return {
+            "operators": [operator.to_json() for operator in network.operators],
+            "macs": network.macs,
+            "precision": network.precision,
+        }
+
+    def profile(self, threads: int, rounds: int) -> dict[str, Any]:
+        """Milliseconds of each operator, in order."""
+        from .profile import profile
+
+        return {"operator_ms": profile(self._content, self._opened.backend, threads, rounds, self._clock)}
+
+    def video(self, source: str, detector: str, max_frames: int) -> dict[str, Any]:
+        """The pipeline that `run` uses, over a video; median milliseconds a frame of each of its stages."""
+        from .footage import run_footage
+
+        return run_footage(self._opened, source, detector, max_frames)
 
     def predict(self, images: str, out: str) -> dict[str, Any]:
         """Logits of the prepared images in the file `images`, uint8 (N, H, W, C), to the file `out`, float32."""
@@ -157,8 +184,8 @@ class Session:
             raise EdgeEmotionError("no model is open in this worker")
         return self._subject
 
-    def _infer(self, index: int) -> NDArray[np.float32]:
-        return self._opened.logits(self._inputs[index % IMAGES])
+    def _infer(self, index: int) -> object:
+        return self._opened.predict_prepared(self._inputs[index % IMAGES])
 
 
 def serve(
@@ -179,8 +206,8 @@ def serve(
 
 
 def noise(spec: InputSpec) -> Image:
-    """Fixed noise images, uint8 (IMAGES, 1, H, W, C)."""
-    return np.random.default_rng(0).integers(0, 256, (IMAGES, 1, *spec.shape), np.uint8)
+    """Fixed noise images, uint8 (IMAGES, H, W, C)."""
+    return np.random.default_rng(0).integers(0, 256, (IMAGES, *spec.shape), np.uint8)
 
 
 def import_runtime(backend: str) -> None:
