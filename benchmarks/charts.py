@@ -51,7 +51,7 @@ def scatter(rows: Sequence[Row]) -> str:
     places = [(p50, metrics.accuracy) for _, p50, metrics in shown]
     front = [f"{x(places[i][0]):.1f},{y(100 * places[i][1]):.1f}" for i in pareto_front(places)]
     parts.append(tag("polyline", points=" ".join(front), class_="front"))
-    boxes: list[tuple[float, float, float]] = []
+    boxes = [(x(p50) - 6, 12.0, y(100 * metrics.accuracy) + 4) for _, p50, metrics in shown]
     for row, p50, metrics in shown:
         px, py = x(p50), y(100 * metrics.accuracy)
         low, high = (y(100 * bound) for bound in metrics.accuracy_ci95)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..edge_runtime import console, options
+from ..edge_runtime.errors import ContractError, ModelError, OptionError
+
+if TYPE_CHECKING:
+    from .report import BenchReport
+
+_TIMING, _PATH, _LIMITS = "How to time", "The whole path", "Limits and comparison"
 
 
 def bench(
     models: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[MODEL…]", help=".tflite files or names of bundled models; all bundled ones by default."
+            metavar="[MODEL…]", help=".tflite files or names of bundled models; by default all bundled ones."
         ),
     ] = None,
     data: options.OptionalData = None,
@@ -24,22 +31,41 @@ def bench(
     input_spec: options.Input = None,
     backend: options.Backend = "auto",
     threads: Annotated[str, typer.Option(metavar="N,…", help="Interpreter threads: one row for each number.")] = "1",
-    seconds: Annotated[float, typer.Option(help="At least this long a row.")] = 5.0,
-    min_accuracy: Annotated[float | None, typer.Option(help="Least accuracy to recommend, as a fraction.")] = None,
-    deadline_ms: Annotated[float | None, typer.Option(help="Longest p95 to recommend, in milliseconds.")] = None,
-    profile: Annotated[bool, typer.Option("--profile", help="Also time each operator (LiteRT).")] = False,
+    seconds: Annotated[float, typer.Option(help="At least this long a row.", rich_help_panel=_TIMING)] = 5.0,
+    runs: Annotated[int, typer.Option(help="At least so many inferences a row.", rich_help_panel=_TIMING)] = 50,
+    pin: Annotated[bool, typer.Option(help="Pin each worker to the fastest CPUs.", rich_help_panel=_TIMING)] = True,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Also time each operator (LiteRT or TensorFlow).", rich_help_panel=_TIMING)
+    ] = False,
+    sustained: Annotated[
+        float | None,
+        typer.Option(metavar="S", help="Then run the recommended row for S seconds.", rich_help_panel=_TIMING),
+    ] = None,
     video: Annotated[
-        Path | None,
-        typer.Option(help="Time the whole pipeline on this video: decode, detect, preprocess, classify, track."),
+        Path | None, typer.Option(help="Time decode, detect, preprocess, classify, track on it.", rich_help_panel=_PATH)
     ] = None,
     detector: Annotated[
-        str, typer.Option(help="Face detector for --video: auto, blazeface, haar, yunet:PATH, none.")
+        str, typer.Option(help="auto, blazeface, haar, yunet:PATH or none.", rich_help_panel=_PATH)
     ] = "auto",
-    sustained: Annotated[
-        float | None, typer.Option(metavar="S", help="Then run the recommended row for so many seconds.")
+    min_accuracy: Annotated[
+        float | None, typer.Option(help="Recommend only from this accuracy on (0 to 1).", rich_help_panel=_LIMITS)
     ] = None,
-    pin: Annotated[bool, typer.Option(help="Pin each worker to the fastest CPUs.")] = True,
-    out: Annotated[Path | None, typer.Option(help="Folder for the report files.")] = None,
+    deadline_ms: Annotated[
+        float | None, typer.Option(help="Recommend only up to this p95.", rich_help_panel=_LIMITS)
+    ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(help="Compare with this report.json; exit 3 past a limit.", rich_help_panel=_LIMITS)
+    ] = None,
+    max_slowdown: Annotated[
+        float, typer.Option(help="Limit of --baseline: per cent slower.", rich_help_panel=_LIMITS)
+    ] = 10.0,
+    max_drop: Annotated[
+        float, typer.Option(help="Limit of --baseline: percentage points less accurate.", rich_help_panel=_LIMITS)
+    ] = 0.5,
+    save_baseline: Annotated[
+        Path | None, typer.Option(help="Write what --baseline compares with.", rich_help_panel=_LIMITS)
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for report.html, .md, .json and the raw samples.")] = None,
     as_json: options.Json = False,
 ) -> None:
     """Accuracy and latency of TFLite files side by side, each in its own process, and which of them to deploy.
@@ -47,13 +73,14 @@ def bench(
     Example: `edge-emotion bench edge-m edge-m-float32 --data faces.zip --threads 1,2,4 --out report`
     """
     from ..edge_runtime.dataset import open_dataset
+    from .compare import Limits, compare_reports, read_baseline
     from .harness import BenchConfig, run_bench
-    from .tables import render_table
 
     config = BenchConfig(
         backend=backend,
         threads=parse_threads(threads),
         seconds=seconds,
+        min_runs=runs,
         pin=pin,
         split=split,
         classes=options.parse_classes(classes),
@@ -61,31 +88,23 @@ def bench(
         min_accuracy=min_accuracy,
         deadline_ms=deadline_ms,
         profile=profile,
+        sustained_s=sustained,
         video=video,
         detector=detector,
-        sustained_s=sustained,
     )
+    limits = Limits(slower=max_slowdown / 100, less_accurate_pp=max_drop)
+    before = read_baseline(baseline) if baseline else None
     chosen = models or bundled()
     with console.foreign_output_to_stderr(), console.progress("bench") as bar:
         report = run_bench(chosen, config, open_dataset(data) if data else None, progress=bar)
-    if out is not None:
-        from .files import write_report
-
-        write_report(report, out)
-    if as_json:
-        console.emit_json(report.to_json())
-    else:
-        console.emit(render_table(report))
-        if out is not None:
-            console.emit(f"report: {out}")
-    if report.interrupted:
-        raise typer.Exit(130)
+    if before is not None:
+        report = replace(report, comparison=compare_reports(report, before, str(baseline), limits))
+    _deliver(report, out, save_baseline, as_json)
+    _judge(report)
 
 
 def parse_threads(text: str) -> tuple[int, ...]:
     """`1,2,4` as (1, 2, 4). Raises OptionError."""
-    from ..edge_runtime.errors import OptionError
-
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
@@ -94,7 +113,6 @@ def parse_threads(text: str) -> tuple[int, ...]:
 
 def bundled() -> list[str]:
     """Names of the bundled models. Raises ModelError when this installation has none."""
-    from ..edge_runtime.errors import ModelError
     from ..edge_runtime.zoo import bundled_models
 
     names = list(bundled_models())
@@ -102,3 +120,35 @@ def bundled() -> list[str]:
         raise ModelError("no models are bundled with this version: name a .tflite file, as convert writes it")
     console.note(f"no model named: taking the bundled {', '.join(names)}")
     return names
+
+
+def _deliver(report: BenchReport, out: Path | None, save_baseline: Path | None, as_json: bool) -> None:
+    """Write the files and print the result."""
+    from .compare import as_baseline, render_comparison
+    from .files import write_json, write_report
+    from .tables import render_table
+
+    if out is not None:
+        write_report(report, out)
+    if save_baseline is not None and not report.interrupted:
+        write_json(as_baseline(report), save_baseline)
+    if as_json:
+        console.emit_json(report.to_json())
+        return
+    console.emit(render_table(report))
+    if report.comparison:
+        console.emit(render_comparison(report.comparison))
+    if out is not None:
+        console.emit(f"report: {out / 'report.html'}")
+
+
+def _judge(report: BenchReport) -> None:
+    """Exit 130 when interrupted; raise ContractError (exit 3) when a limit that was asked for is not met."""
+    if report.interrupted:
+        raise typer.Exit(130)
+    if report.comparison and report.comparison.failed:
+        failed = [f"{c.row}: {c.figure} {c.detail}" for c in report.comparison.changes if c.verdict == "failed"]
+        raise ContractError(f"worse than {report.comparison.baseline} allows: {'; '.join(failed)}")
+    asked = report.settings["min_accuracy"] is not None or report.settings["deadline_ms"] is not None
+    if asked and report.recommendation.model is None:
+        raise ContractError(report.recommendation.reason)

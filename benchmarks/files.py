@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +25,7 @@ def write_report(report: BenchReport, folder: Path) -> tuple[Path, ...]:
     arrays = {f"{row.model} {row.threads}": row.samples_ms for row in report.rows if row.samples_ms is not None}
     np.savez_compressed(samples, **arrays)  # type: ignore[arg-type]
     contents = {
-        "report.json": (json.dumps(report.to_json(), indent=1, allow_nan=False) + "\n").encode(),
+        "report.json": json_bytes(report.to_json()),
         "report.md": render_markdown(report).encode(),
         "report.html": render_html(report).encode(),
         "samples.npz": samples.getvalue(),
@@ -31,3 +33,13 @@ def write_report(report: BenchReport, folder: Path) -> tuple[Path, ...]:
     for name, content in contents.items():
         write_atomically(folder / name, content)
     return tuple(folder / name for name in contents)
+
+
+def write_json(document: Mapping[str, Any], path: Path) -> None:
+    """Write a JSON document, whole or not at all."""
+    write_atomically(path, json_bytes(document))
+
+
+def json_bytes(document: Mapping[str, Any]) -> bytes:
+    """Indented UTF-8 JSON; NaN never appears."""
+    return (json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()

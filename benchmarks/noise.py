@@ -34,11 +34,12 @@ def noise_notes(environment: Environment, before: Vitals, after: Vitals, rows: S
         notes.append(f"THROTTLED ({name}): cool the board or mend its supply, and measure again")
     noisy = [row for row in rows if row.latency and is_noisy(row)]
     if noisy:
-        names = ", ".join(f"{row.model}/{row.threads}" for row in noisy)
+        everywhere = len(noisy) == sum(row.latency is not None for row in rows)
+        names = "every row" if everywhere else "; ".join(row.label for row in noisy)
         notes.append(f"NOISY: times of {names} spread more than a quiet machine's; compare ratios, not milliseconds")
-    restless = [f"{row.model}/{row.threads}" for row in rows if row.stable is False]
+    restless = [row.label for row in rows if row.stable is False]
     if restless:
-        notes.append(f"warm-up never became stable for {', '.join(restless)}")
+        notes.append(f"warm-up never became stable for {'; '.join(restless)}")
     return notes
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .accuracy import Accuracy
 from .environment import Environment
 from .latency import Latency, Ratio, Samples
 from .operators import Operator
 from .sustained import Sustained
+
+if TYPE_CHECKING:
+    from .compare import Comparison
 
 SCHEMA_VERSION = 1
 
@@ -127,6 +128,7 @@ class BenchReport:
     notes: tuple[str, ...] = ()
     overhead_us: float | None = None
     sustained: Sustained | None = None
+    comparison: Comparison | None = None
     interrupted: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -139,14 +141,7 @@ class BenchReport:
             "interrupted": self.interrupted,
             "notes": list(self.notes),
             "results": [row.to_json() for row in self.rows],
+            "comparison": self.comparison.to_json() if self.comparison else None,
             "sustained": self.sustained.to_json() if self.sustained else None,
             "recommendation": self.recommendation.to_json(),
         }
-
-
-def read_report(path: Path) -> dict[str, Any]:
-    """A report.json as a dict. Raises ValueError when it is not one of this schema, OSError when unreadable."""
-    document = json.loads(path.read_text())
-    if not isinstance(document, dict) or document.get("schema_version") != SCHEMA_VERSION:
-        raise ValueError(f"not a bench report of schema {SCHEMA_VERSION}")
-    return document
