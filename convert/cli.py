@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ..edge_runtime import console, options
-
-if TYPE_CHECKING:
-    from .converter import Conversion
 
 
 def convert(
@@ -22,6 +19,9 @@ def convert(
     float16: Annotated[bool, typer.Option("--float16", help="Make the float16 file: half the size.")] = False,
     dynamic: Annotated[bool, typer.Option("--dynamic", help="Make the dynamic-range file: int8 weights.")] = False,
     int8: Annotated[bool, typer.Option("--int8", help="Make the int8 file: integers throughout.")] = False,
+    edgetpu: Annotated[
+        bool, typer.Option("--edgetpu", help="Make the int8 file for a Coral too, with edgetpu_compiler where it is.")
+    ] = False,
     io: Annotated[
         str | None, typer.Option("--io", metavar="int8|float32", help="Input and output of int8 files (int8).")
     ] = None,
@@ -41,6 +41,9 @@ def convert(
     max_class_drop: Annotated[
         float | None, typer.Option("--max-class-drop", metavar="PP", help="Recall that any class may lose.")
     ] = None,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Where int8 exceeds the limit, keep the most harmful layers in float.")
+    ] = False,
     labels: options.Labels = None,
     input_spec: options.Input = None,
     out: Annotated[Path | None, typer.Option("--out", help="Where the files go; beside the model by default.")] = None,
@@ -54,14 +57,17 @@ def convert(
     from ..edge_runtime import metadata as model_metadata
     from ..edge_runtime.dataset import open_dataset
     from ..edge_runtime.errors import ContractError, ModelError
+    from ..train.runs import check_writable
     from . import recipes
     from .calibration import Calibration
     from .contract import MAX_DROP_PP, Contract
     from .converter import convert_model
+    from .printing import print_conversion
+    from .reports import write_reports
     from .run_folder import newest_model, recorded_dataset
 
     wanted = (("float32", float32), ("float16", float16), ("dynamic", dynamic), ("int8", int8))
-    chosen = recipes.choose([name for name, asked in wanted if asked], io)  # type: ignore[arg-type]  # checked there
+    chosen = recipes.choose([name for name, asked in wanted if asked], io, edgetpu)  # type: ignore[arg-type]  # checked there
     declared = options.parse_declared(labels, input_spec)
     contract = Contract(
         MAX_DROP_PP if max_drop is None else max_drop,
@@ -77,6 +83,8 @@ def convert(
         metadata = declared or (model_metadata.read(model) if model.is_file() else None)
         if metadata is None:
             raise ModelError(f"{model} says nothing of its labels and input: give --labels and --input")
+        folder = out or model.parent
+        check_writable(folder)
         validation = representative = None
         known: tuple[str, ...] = ()
         dataset = open_dataset(data) if data is not None else recorded_dataset(model)
@@ -94,53 +102,26 @@ def convert(
             representative = Calibration.from_split(train, samples, seed, validation)
         result = convert_model(
             model,
-            out or model.parent,
+            folder,
             recipes=chosen,
             calibration=representative,
             validation=validation,
             contract=contract,
             declared=declared,
+            fix=fix,
+            edgetpu=edgetpu,
         )
+        reports = folder / f"{result.metadata.name}-conversion"
+        write_reports(result, reports)
         if as_json:
-            console.emit_json(result.to_json())
+            console.emit_json({**result.to_json(), "reports": str(reports)})
         else:
-            _print(result)
-    if result.rejected:
-        failed = "; ".join(f"{o.recipe.name}: {', '.join(o.breaches)}" for o in result.rejected)
-        raise ContractError(f"the contract is not met ({failed}): written with the suffix .rejected")
-
-
-def _print(result: Conversion) -> None:
-    reference = result.reference
-    if reference is None:
-        console.emit(f"{result.source}: not measured, there is no validation data (--data)")
-    else:
-        metrics = reference.metrics
-        console.emit(
-            f"{result.source} on {reference.split.name}, n = {metrics.n}: "
-            f"accuracy {console.percent_ci(metrics.accuracy, metrics.accuracy_ci95)}"
-        )
-    if result.calibration is not None:
-        console.emit(f"calibrated on {len(result.calibration.files)} images of {result.calibration.source}")
-    rows = []
+            print_conversion(result)
+            console.emit(f"\nreports: {reports}/")
+    if result.unmet:
+        failed = "; ".join(f"{o.recipe.name}: {', '.join(o.breaches)}" for o in result.unmet)
+        advice = "" if fix else "; --fix keeps the layers that hurt most in float"
+        raise ContractError(f"the contract is not met ({failed}): written with the suffix .rejected{advice}")
     for output in result.outputs:
-        row = [output.recipe.name, f"{output.size_bytes / 1000:.0f} kB"]
-        if output.cost is None or output.evaluation is None:
-            row += ["–"] * 6
-        else:
-            paired = output.cost.paired
-            row += [
-                console.percent(output.evaluation.metrics.accuracy),
-                f"{paired.drop_pp:+.2f} pp",
-                f"{paired.drop_ci95_pp[0]:+.2f} to {paired.drop_ci95_pp[1]:+.2f}",
-                f"{paired.mcnemar_p:.3f}",
-                console.percent(paired.agreement),
-                f"{output.cost.ece:.4f}",
-            ]
-        rows.append([*row, str(output.path)])
-    headers = ["precision", "size", "accuracy", "drop", "95 % interval", "McNemar p", "agreement", "ECE", "file"]
-    console.emit("\n" + console.table(headers, rows))
-    if reference is not None and not result.contract.enforced(reference.metrics.n):
-        console.emit(
-            f"\nn = {reference.metrics.n} is too few to enforce a limit: reported only (--max-drop enforces it)"
-        )
+        if output.coral and output.coral.compilation and output.coral.compilation.failure:
+            raise ModelError(f"edgetpu_compiler failed on {output.path}: {output.coral.compilation.failure}")

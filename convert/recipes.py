@@ -68,11 +68,16 @@ RECIPES: dict[str, Recipe] = {recipe.precision: recipe for recipe in (FLOAT32, F
 values, and the logits are integers inside the file either way), saves two operators, and is what a Coral needs."""
 
 
-def choose(precisions: Sequence[str], io: Io | None = None) -> tuple[Recipe, ...]:
+def choose(precisions: Sequence[str], io: Io | None = None, edgetpu: bool = False) -> tuple[Recipe, ...]:
     """The recipes of these precisions, all four when none is named; `io` overrides that of int8.
 
-    Raises OptionError for an unknown name, or int8 input/output without an int8 file.
+    edgetpu: int8 is among them, and alone when nothing is named.
+    Raises OptionError for an unknown name, an io without an int8 file, or float input for an Edge TPU.
     """
+    if edgetpu:
+        precisions = (*precisions, "int8")
+        if io == "float32":
+            raise OptionError("--edgetpu needs int8 input and output, so it excludes --io float32")
     for name in precisions:
         if name not in RECIPES:
             raise OptionError(f"unknown precision {name!r}: {nearest(name, tuple(RECIPES))}")

@@ -1,0 +1,219 @@
+"""Where quantisation hurts: the error of each layer's output between the float file and the int8 file."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..edge_runtime.console import quiet_native
+from ..edge_runtime.errors import ModelError
+from ..edge_runtime.interpreter import Quantisation
+from ..edge_runtime.metadata import InputSpec
+from ..edge_runtime.preprocess import Image, normalise
+from .graph import Graph, Operator, read_graph, with_all_outputs
+
+IMAGES = 64
+"""How many images the errors are measured on; their order settles with a few dozen."""
+
+NO_ERROR_DB = 200.0
+"""Reported for an output without any error, so that the number stays finite; its negative for noise without signal."""
+
+_WORST_RATIO = 10 ** (NO_ERROR_DB / 10)
+
+
+@dataclass(frozen=True)
+class LayerError:
+    """One operator of the int8 file. tensor: name of its output, the same in both files.
+
+    sqnr_db: signal to quantisation-noise ratio of its output, error carried over from earlier layers included.
+    added_noise: what this layer adds, noise power over signal power of its output less that of its worst input; the
+    order of harm. weight_range and activation_range: real values that the file can hold; observed_range: those that
+    the float model has on these images. kept_float: it is not quantised.
+    """
+
+    tensor: str
+    operator: str
+    sqnr_db: float
+    added_noise: float
+    activation_range: tuple[float, float] | None
+    observed_range: tuple[float, float]
+    weight_range: tuple[float, float] | None
+    kept_float: bool
+
+    @property
+    def name(self) -> str:
+        """The layer's short name: `stage1_block1_conv1` of `residual_1/stage1_block1_conv1_1/convolution;…`."""
+        return short_name(self.tensor)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready dict."""
+        return {"name": self.name, **self.__dict__}
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """The errors of all layers in execution order, measured on n images."""
+
+    n: int
+    layers: tuple[LayerError, ...]
+
+    @property
+    def by_harm(self) -> tuple[LayerError, ...]:
+        """The quantised layers, the one that adds most noise first."""
+        quantised = [layer for layer in self.layers if not layer.kept_float]
+        return tuple(sorted(quantised, key=lambda layer: -layer.added_noise))
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready dict."""
+        return {
+            "schema_version": 1,
+            "n": self.n,
+            "layers": [layer.to_json() for layer in self.layers],
+            "by_harm": [layer.tensor for layer in self.by_harm],
+        }
+
+
+def sqnr_db(signal: NDArray[np.floating[Any]], noise: NDArray[np.floating[Any]]) -> float:
+    """10·log10 of signal power over noise power, in float64.
+
+    >>> round(sqnr_db(np.array([10.0, 0.0]), np.array([1.0, 0.0])), 3)
+    20.0
+    """
+    ratio = _noise_ratio(signal, noise)
+    return NO_ERROR_DB if ratio == 0 else min(NO_ERROR_DB, -10 * math.log10(ratio))
+
+
+def analyse(float_file: bytes, int8_file: bytes, spec: InputSpec, images: Image) -> LayerReport:
+    """Compare every layer on prepared images, uint8 (N, H, W, C), as the default delegate computes them.
+
+    Raises ModelError when the two files have no layer in common.
+    """
+    images = images[:IMAGES]
+    graph, exact_graph = read_graph(int8_file), read_graph(float_file)
+    names = {tensor.name for tensor in exact_graph.tensors if tensor.data is None}
+    values = normalise(images, spec)
+    exact = dict(_outputs(float_file, exact_graph, values, names))
+    if len(graph.inputs) == 1:
+        exact[graph.tensors[graph.inputs[0]].name] = values
+    rounded = dict(_outputs(int8_file, graph, values, set(exact)))
+    rounded[graph.tensors[graph.inputs[0]].name] = _rounded_input(graph, values)
+    layers = [
+        _layer(graph, op, exact, rounded)
+        for op in graph.operators
+        if graph.tensors[op.outputs[0]].name in exact and op.name not in ("QUANTIZE", "DEQUANTIZE")
+    ]
+    if not layers:
+        raise ModelError("the float and the int8 file have no layer in common: convert both from the same model")
+    return LayerReport(len(images), tuple(layers))
+
+
+def short_name(tensor: str) -> str:
+    """The layer's own part of a fused tensor name.
+
+    >>> short_name("residual_1/stem_relu_1/Relu6;residual_1/stem_norm_1/add;residual_1/stem_1/convolution;x/sub1")
+    'stem'
+    """
+    parts = [part.strip("/").split("/") for part in tensor.split(";")]
+    weighted = ("convolution", "Conv2D", "MatMul", "BiasAdd", "depthwise")
+    chosen = next((part for part in parts if part[-1].rstrip("0123456789") in weighted), parts[0])
+    return re.sub(r"_1$", "", chosen[-2] if len(chosen) > 1 else chosen[-1])
+
+
+def plot(report: LayerReport, title: str) -> bytes:
+    """A PNG: SQNR of each layer in execution order, the three that add most noise marked."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    worst = {layer.tensor for layer in report.by_harm[:3]}
+    figure = Figure(figsize=(8, 1.2 + 0.26 * len(report.layers)), layout="constrained")
+    axes = figure.add_subplot()
+    places = range(len(report.layers))
+    colours = ["#c0392b" if layer.tensor in worst else "#5b7fa6" for layer in report.layers]
+    axes.barh(places, [layer.sqnr_db for layer in report.layers], color=colours)
+    axes.set_yticks(list(places), [f"{layer.name} ({layer.operator.lower()})" for layer in report.layers], fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel(f"signal to quantisation noise, dB (n = {report.n} images; red: the three that add most noise)")
+    axes.set_title(title, fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(buffer)
+    return buffer.getvalue()
+
+
+def _layer(
+    graph: Graph, op: Operator, exact: dict[str, NDArray[np.float32]], rounded: dict[str, NDArray[np.float32]]
+) -> LayerError:
+    output = graph.tensors[op.outputs[0]]
+    signal = exact[output.name]
+    ratio = _noise_ratio(signal, rounded[output.name] - signal)
+    sources = [graph.tensors[i].name for i in op.inputs if i >= 0 and graph.tensors[i].name in rounded]
+    carried = max((_noise_ratio(exact[name], rounded[name] - exact[name]) for name in sources), default=0.0)
+    weights = next((graph.tensors[i] for i in op.inputs[1:2] if graph.tensors[i].data is not None), None)
+    span = None
+    if output.scales:
+        low, high = (-128, 127) if output.dtype == "INT8" else (-32768, 32767)
+        scale, zero = output.scales[0], output.zero_points[0]
+        span = (scale * (low - zero), scale * (high - zero))
+    is_float_weight = weights is not None and weights.dtype not in ("INT32", "INT64")
+    return LayerError(
+        tensor=output.name,
+        operator=op.name,
+        sqnr_db=sqnr_db(signal, rounded[output.name] - signal),
+        added_noise=ratio - carried,
+        activation_range=span,
+        observed_range=(float(signal.min()), float(signal.max())),
+        weight_range=_range(weights.values()) if weights is not None and is_float_weight else None,
+        kept_float=not output.scales,
+    )
+
+
+def _outputs(
+    tflite: bytes, graph: Graph, values: NDArray[np.float32], wanted: set[str]
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """(tensor name, real values (N, …)) of each wanted activation."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    with quiet_native():
+        runtime = Interpreter(model_content=with_all_outputs(tflite))
+        runtime.allocate_tensors()
+    first = runtime.get_input_details()[0]
+    details = [d for d in runtime.get_output_details() if d["name"] in wanted]
+    feed = _quantisation(first).quantise(values)
+    found: dict[str, list[NDArray[np.float32]]] = {d["name"]: [] for d in details}
+    for value in feed:
+        runtime.set_tensor(first["index"], value[None])
+        runtime.invoke()
+        for d in details:
+            found[d["name"]].append(_quantisation(d).dequantise(runtime.get_tensor(d["index"]))[0])
+    for name, parts in found.items():
+        yield name, np.stack(parts)
+
+
+def _rounded_input(graph: Graph, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    tensor = graph.tensors[graph.inputs[0]]
+    if not tensor.scales:
+        return values
+    quantisation = Quantisation(tensor.scales[0], tensor.zero_points[0], np.int8)
+    return quantisation.dequantise(quantisation.quantise(values))
+
+
+def _quantisation(details: dict[str, Any]) -> Quantisation:
+    scale, zero_point = details["quantization"]
+    return Quantisation(float(scale), int(zero_point), details["dtype"])
+
+
+def _noise_ratio(signal: NDArray[np.floating[Any]], noise: NDArray[np.floating[Any]]) -> float:
+    power = float(np.square(signal, dtype=np.float64).sum())
+    error = float(np.square(noise, dtype=np.float64).sum())
+    return min(error / power, _WORST_RATIO) if power > 0 else (0.0 if error == 0 else _WORST_RATIO)
+
+
+def _range(values: NDArray[np.floating[Any]] | Sequence[float]) -> tuple[float, float]:
+    return float(np.min(values)), float(np.max(values))

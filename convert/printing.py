@@ -1,0 +1,96 @@
+"""A conversion on the terminal: what it cost, what changed, where it runs."""
+
+from __future__ import annotations
+
+from ..edge_runtime import console
+from .conversion import Conversion, Output
+
+
+def print_conversion(result: Conversion) -> None:
+    """The whole conversion as tables, through `console.emit`."""
+    reference = result.reference
+    if reference is None:
+        console.emit(f"{result.source}: not measured, there is no validation data (--data)")
+    else:
+        metrics = reference.metrics
+        accuracy = console.percent_ci(metrics.accuracy, metrics.accuracy_ci95)
+        console.emit(f"{result.source} on {reference.split.name}, n = {metrics.n}: accuracy {accuracy}")
+    if result.calibration is not None:
+        passed = f" ({result.calibration.left_out} left out: in validation too)" if result.calibration.left_out else ""
+        console.emit(f"calibrated on {len(result.calibration.files)} images of {result.calibration.source}{passed}")
+    headers = ["precision", "size", "accuracy", "drop pp", "95 % interval", "McNemar p", "agreement", "ECE", "T"]
+    console.emit("\n" + console.table(headers, [_row(output) for output in result.outputs]))
+    _print_targets(result.outputs)
+    for output in result.outputs:
+        _print_details(output)
+    if reference is not None and not result.contract.enforced(reference.metrics.n):
+        console.emit(f"n = {reference.metrics.n} is too few to enforce a limit: reported only (--max-drop enforces it)")
+
+
+def _row(output: Output) -> list[str]:
+    row = [output.recipe.name, f"{output.size_bytes / 1000:.0f} kB"]
+    if output.cost is None or output.evaluation is None:
+        return [*row, *["–"] * 7]
+    paired = output.cost.paired
+    return [
+        *row,
+        console.percent(output.evaluation.metrics.accuracy),
+        f"{paired.drop_pp:+.2f}",
+        f"{paired.drop_ci95_pp[0]:+.2f} to {paired.drop_ci95_pp[1]:+.2f}",
+        f"{paired.mcnemar_p:.3f}",
+        console.percent(paired.agreement),
+        f"{output.cost.ece:.4f}",
+        f"{output.metadata.temperature:.2f}",
+    ]
+
+
+def _print_targets(outputs: tuple[Output, ...]) -> None:
+    targets = list(outputs[0].runs_on) if outputs else []
+    rows = [[output.recipe.name, *(output.runs_on[target].verdict for target in targets)] for output in outputs]
+    console.emit("\n" + console.table(["runs on", *targets], rows) + "\n")
+
+
+def _print_details(output: Output) -> None:
+    console.emit(f"{output.path}{'  REJECTED' if output.rejected else ''}")
+    for breach in output.breaches:
+        console.emit(f"  limit: {breach}")
+    if output.recipe.keep_float and output.layers is not None:
+        kept = ", ".join(layer.name for layer in output.layers.layers if layer.tensor in output.recipe.keep_float)
+        console.emit(f"  kept in float: {kept}")
+    if output.flips is not None and output.flips.flips:
+        outcomes = ", ".join(f"{n} {name}" for name, n in output.flips.outcomes.items())
+        pairs = ", ".join(f"{pair} {n}×" for pair, n in list(output.flips.pairs.items())[:3])
+        console.emit(f"  {len(output.flips.flips)} labels changed ({outcomes}); most: {pairs}")
+    if output.layers is not None and output.layers.by_harm:
+        worst = ", ".join(f"{layer.name} {layer.sqnr_db:.1f} dB" for layer in output.layers.by_harm[:3])
+        console.emit(f"  layers that add most noise: {worst}")
+    for target, verdict in output.runs_on.items():
+        if verdict.verdict in ("fails", "garbage") or (output.recipe.precision == "int8" and target == "edgetpu"):
+            console.emit(f"  {target}: {verdict.verdict}: {verdict.reason}")
+    if output.coral is not None:
+        _print_coral(output)
+
+
+def _print_coral(output: Output) -> None:
+    coral = output.coral
+    assert coral is not None
+    if coral.compilation is None:
+        console.emit("  edgetpu_compiler is not on PATH: this file is ready for it. On x86-64 Debian or in Colab run")
+        console.emit(f"    {' '.join(coral.command)}")
+        return
+    if coral.path is None:
+        console.emit(f"  edgetpu_compiler failed: {coral.compilation.failure}")
+        return
+    mapped = sum(op.count for op in coral.compilation.operators if op.mapped)
+    total = sum(op.count for op in coral.compilation.operators)
+    console.emit(
+        f"  compiled for the Edge TPU: {coral.path}, {mapped} of {total} operators mapped (not run on a Coral)"
+    )
+    for op in coral.compilation.unmapped:
+        console.emit(f"    {op.name} {op.count}×: {op.status}")
+    for label, amount in (
+        ("on-chip", coral.compilation.on_chip_bytes),
+        ("streamed", coral.compilation.off_chip_bytes),
+    ):
+        if amount is not None:
+            console.emit(f"    {label} weights {amount / 2**20:.2f} MiB")

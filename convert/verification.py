@@ -1,0 +1,126 @@
+"""Judge one converted flatbuffer on the device path, and give it its name only then."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..edge_runtime import metadata as model_metadata
+from ..edge_runtime.console import Progress
+from ..edge_runtime.dataset import Split
+from ..edge_runtime.evaluate import Evaluation, ParallelClassifier, evaluate
+from ..edge_runtime.metadata import Measurement, ModelMetadata, write_atomically
+from ..edge_runtime.metrics import fit_temperature
+from ..train.trainer import tool_versions
+from .calibration import Calibration
+from .contract import Contract, Cost
+from .conversion import Output
+from .flips import FlipReport, find_flips
+from .graph import read_graph
+from .layers import LayerReport, analyse
+from .recipes import Recipe
+from .targets import Reference, judge
+
+REJECTED = ".rejected"
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """Everything that one conversion's files are held against.
+
+    source: metadata of the float model. probe: images and the float model's logits for the targets' verdicts.
+    validation and reference (the float model's evaluation on it) are both there or both None.
+    """
+
+    source: ModelMetadata
+    out: Path
+    contract: Contract
+    probe: Reference
+    calibration: Calibration | None = None
+    validation: Split | None = None
+    reference: Evaluation | None = None
+
+    def verify(
+        self, flatbuffer: bytes, recipe: Recipe, exact: bytes | None = None, progress: Progress | None = None
+    ) -> Output:
+        """Evaluate the flatbuffer, fit its temperature, judge it, and write it with its metadata.
+
+        exact: the float32 flatbuffer of the same model, for the error of each layer of an int8 one.
+        A file that exceeds an enforced limit is written as `….tflite.rejected`.
+        """
+        graph = read_graph(flatbuffer)
+        used = self.calibration if recipe.needs_calibration else None
+        metadata = dataclasses.replace(
+            self.source,
+            precision=recipe.name,
+            temperature=1.0,
+            calibration_sha256=used.sha256 if used else "",
+            measured=None,
+            min_runtime=graph.min_runtime,
+            tools=tool_versions(),
+        )
+        runs_on, partitions = judge(flatbuffer, graph, metadata, self.probe.images, self.probe)
+        here = runs_on["litert"]
+        breaches: tuple[str, ...] = (
+            (here.reason,) if here.verdict in ("fails", "garbage") and self.validation is None else ()
+        )
+        evaluation: Evaluation | None = None
+        cost: Cost | None = None
+        flips: FlipReport | None = None
+        if self.validation is not None and self.reference is not None:
+            with ParallelClassifier(flatbuffer, metadata=metadata) as classifier:
+                logits = evaluate(classifier, self.validation, progress).logits
+            evaluation = calibrated(self.validation, logits)
+            cost = Cost.between(self.reference, evaluation)
+            breaches = self.contract.breaches(cost)
+            flips = find_flips(self.reference, evaluation)
+            metadata = dataclasses.replace(
+                metadata, temperature=evaluation.temperature, measured=_measurement(evaluation)
+            )
+        record: dict[str, Any] = {"recipe": recipe.to_json(), "calibration": used.to_json() if used else None}
+        record["cost"] = cost.to_json() if cost else None
+        content = model_metadata.attach(flatbuffer, metadata, record)
+        rejected = bool(breaches) and evaluation is not None and self.contract.enforced(evaluation.metrics.n)
+        return Output(
+            path=self._write(recipe, content, rejected),
+            recipe=recipe,
+            metadata=metadata,
+            flatbuffer=flatbuffer,
+            size_bytes=len(content),
+            runs_on=runs_on,
+            partitions=partitions,
+            evaluation=evaluation,
+            cost=cost,
+            flips=flips,
+            layers=self._layers(flatbuffer, recipe, exact),
+            breaches=breaches,
+            rejected=rejected,
+        )
+
+    def _layers(self, flatbuffer: bytes, recipe: Recipe, exact: bytes | None) -> LayerReport | None:
+        if recipe.precision != "int8" or exact is None or self.calibration is None:
+            return None
+        return analyse(exact, flatbuffer, self.source.input, self.calibration.images)
+
+    def _write(self, recipe: Recipe, content: bytes, rejected: bool) -> Path:
+        path = self.out / f"{self.source.name}-{recipe.name}.tflite"
+        refused = path.with_name(path.name + REJECTED)
+        write_atomically(refused if rejected else path, content)
+        if not rejected:
+            refused.unlink(missing_ok=True)  # of an earlier conversion
+        return refused if rejected else path
+
+
+def calibrated(split: Split, logits: NDArray[np.float32]) -> Evaluation:
+    """The evaluation of logits (N, classes of the split) at the temperature that fits them best."""
+    return Evaluation.of_logits(split, logits, fit_temperature(logits, split.labels))
+
+
+def _measurement(evaluation: Evaluation) -> Measurement:
+    split, metrics = evaluation.split, evaluation.metrics
+    return Measurement(split.name, metrics.n, metrics.accuracy, metrics.accuracy_ci95, split.sha256)
