@@ -90,12 +90,14 @@ def against(variant: Scored, reference: Scored, name: str, split: Split, sha256:
     return Accuracy(split.name, sha256, variant.metrics, name, loss, change)
 
 
-def find_reference(index: int, models: Sequence[ModelMetadata]) -> int:
+def find_reference(index: int, precisions: Sequence[str], sources: Sequence[str]) -> int:
     """Which row a row's accuracy is compared with: the float32 file of the same network, else the first float32 file.
 
     The same network means the same source model hash. Without any float32 file it is the first row.
+
+    >>> find_reference(2, ["float32", "float32", "int8"], ["a", "b", "b"])
+    1
     """
-    floats = [i for i, model in enumerate(models) if model.precision == "float32"]
-    source = models[index].source_sha256
-    siblings = [i for i in floats if source and models[i].source_sha256 == source]
+    floats = [i for i, precision in enumerate(precisions) if precision == "float32"]
+    siblings = [i for i in floats if sources[index] and sources[i] == sources[index]]
     return next(iter(siblings or floats), 0)

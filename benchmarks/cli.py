@@ -74,7 +74,8 @@ def bench(
     """
     from ..edge_runtime.dataset import open_dataset
     from .compare import Limits, compare_reports, read_baseline
-    from .harness import BenchConfig, run_bench
+    from .config import BenchConfig
+    from .harness import run_bench
 
     config = BenchConfig(
         backend=backend,
@@ -148,7 +149,8 @@ def _judge(report: BenchReport) -> None:
         raise typer.Exit(130)
     if report.comparison and report.comparison.failed:
         failed = [f"{c.row}: {c.figure} {c.detail}" for c in report.comparison.changes if c.verdict == "failed"]
-        raise ContractError(f"worse than {report.comparison.baseline} allows: {'; '.join(failed)}")
+        what = "; ".join(failed) or "no row of it was measured"
+        raise ContractError(f"worse than {report.comparison.baseline} allows: {what}")
     asked = report.settings["min_accuracy"] is not None or report.settings["deadline_ms"] is not None
     if asked and report.recommendation.model is None:
         raise ContractError(report.recommendation.reason)

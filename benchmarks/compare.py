@@ -70,8 +70,8 @@ class Comparison:
 
     @property
     def failed(self) -> bool:
-        """Whether a limit is passed."""
-        return any(change.verdict == "failed" for change in self.changes)
+        """Whether a limit is passed, or there was nothing to compare: a gate that cannot close is no gate."""
+        return not self.changes or any(change.verdict == "failed" for change in self.changes)
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict, the `comparison` of `bench --json`."""

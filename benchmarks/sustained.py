@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,30 +73,15 @@ class Sustained:
         }
 
 
-def sustain(
-    run: Callable[[float], list[float]],
-    vitals: Callable[[], Vitals],
-    seconds: float,
-    progress: Callable[[int, int], None] | None = None,
-) -> tuple[Point, ...]:
-    """Call `run(SLICE_S)`, which gives times in milliseconds, until `seconds` of inference are done.
-
-    Ctrl-C and a failing run (an empty list) end it early; the points until then are kept.
-    """
-    points: list[Point] = []
+def sustain(run: Callable[[float], list[float]], vitals: Callable[[], Vitals], seconds: float) -> Iterator[Point]:
+    """Call `run(SLICE_S)`, which gives milliseconds, until `seconds` of inference are done or it gives none."""
     elapsed_ms = 0.0
-    try:
-        while elapsed_ms < 1e3 * seconds:
-            samples = run(min(SLICE_S, seconds))
-            if not samples:
-                break
-            elapsed_ms += sum(samples)
-            points.append(Point(round(elapsed_ms / 1e3, 3), float(np.median(samples)), vitals()))
-            if progress:
-                progress(min(round(elapsed_ms / 1e3), round(seconds)), round(seconds))
-    except KeyboardInterrupt:
-        pass
-    return tuple(points)
+    while elapsed_ms < 1e3 * seconds:
+        samples = run(min(SLICE_S, seconds))
+        if not samples:
+            return
+        elapsed_ms += sum(samples)
+        yield Point(round(elapsed_ms / 1e3, 3), float(np.median(samples)), vitals())
 
 
 def first_and_last(points: tuple[Point, ...]) -> Ratio | None:

@@ -1,0 +1,66 @@
+"""Accuracy of all rows on the same images, each model in its own worker."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..edge_runtime.console import Progress
+from ..edge_runtime.dataset import Dataset, Split
+from ..edge_runtime.metadata import InputSpec
+from .accuracy import Accuracy, Scored, against, common_classes, find_reference, score_logits
+from .config import BenchConfig
+from .measurement import Measurement
+
+Splits = dict[InputSpec, Split]
+"""The same images in the same order, prepared for each kind of input."""
+
+
+def load_splits(
+    measurements: Sequence[Measurement], config: BenchConfig, dataset: Dataset, progress: Progress | None
+) -> Splits:
+    """The split for each input among the models. Raises DatasetError when classes or split do not fit."""
+    models = [m.metadata for m in measurements if m.metadata]
+    classes = common_classes(models, dataset, config.classes)
+    return {
+        spec: dataset.load(config.split, spec, classes, progress)
+        for spec in dict.fromkeys(model.input for model in models)
+    }
+
+
+def score_all(measurements: Sequence[Measurement], splits: Splits, progress: Progress | None) -> None:
+    """Put the accuracy block into each row: one pass a file, at its first number of threads; its others repeat it."""
+    scored = _pass_over(measurements, splits, progress)
+    whole = [m for m in measurements if m.row.path in scored]
+    hashes = {spec: split.sha256 for spec, split in splits.items()}
+    sources = [m.metadata.source_sha256 if m.metadata else "" for m in whole]
+    for index, measurement in enumerate(whole):
+        reference = whole[find_reference(index, [m.row.precision for m in whole], sources)].row
+        split, own = splits[measurement.input], scored[measurement.row.path]
+        if reference.path == measurement.row.path:
+            block = Accuracy(split.name, hashes[measurement.input], own.metrics)
+        else:
+            block = against(own, scored[reference.path], reference.model, split, hashes[measurement.input])
+        measurement.row = replace(measurement.row, accuracy=block)
+
+
+def _pass_over(measurements: Sequence[Measurement], splits: Splits, progress: Progress | None) -> dict[str, Scored]:
+    """Path of each file that could be scored → its score."""
+    scored: dict[str, Scored] = {}
+    with tempfile.TemporaryDirectory(prefix="edge-emotion-bench-") as folder:
+        files = {spec: Path(folder) / f"images-{number}.npy" for number, spec in enumerate(splits)}
+        for spec, split in splits.items():
+            np.save(files[spec], split.images)
+        for number, measurement in enumerate(measurements):
+            if measurement.alive and measurement.metadata and measurement.row.path not in scored:
+                split = splits[measurement.input]
+                logits = measurement.logits(files[measurement.input], len(split), Path(folder) / "logits.npy")
+                if logits is not None:
+                    scored[measurement.row.path] = score_logits(logits, measurement.metadata, split)
+            if progress:
+                progress(number + 1, len(measurements))
+    return scored
