@@ -111,15 +111,14 @@ PRESETS: dict[str, Preset] = {
         dataclasses.replace(
             _residual(
                 "tiny",
-                "residual network of 2 MMAC for demonstrations and tests: trains in a minute, not for use",
-                ResidualNetwork(stem=8, stages=((16, 1), (32, 1))),
-                epochs=8,
+                "residual network of 6 MMAC for demonstrations and tests: trains in a minute, not for use",
+                ResidualNetwork(stem=8, stages=((16, 1), (32, 1), (64, 1))),
+                epochs=10,
             ),
             batch_size=32,
-            learning_rate=0.05,
             warmup_epochs=1,
-            average_momentum=0.98,
-            augmentation=Augmentation(erase=0.0, rotation=8.0, scale=0.08, shift=0.06),
+            average_momentum=0.95,
+            augmentation=Augmentation(rotation=5.0, scale=0.05, shift=0.04, brightness=0.1, contrast=0.1, erase=0.0),
         ),
     )
 }
