@@ -17,7 +17,7 @@ from .output import Output
 
 DEFAULT_PORT = 8080
 START_WITHIN_S = 20.0
-STOP_WITHIN_S = 0.5
+STOP_WITHIN_S = 0.8
 
 
 class WebOutput(Output):
@@ -76,7 +76,8 @@ class WebOutput(Output):
         """Stop serving; open pages are cut off and try again by themselves."""
         self._server.should_exit = True
         self._thread.join(STOP_WITHIN_S)
-        self._socket.close()
+        if not self._thread.is_alive():  # else the server still has it, and closes it itself
+            self._socket.close()
 
     def _wait_until_started(self) -> None:
         deadline = time.monotonic() + START_WITHIN_S

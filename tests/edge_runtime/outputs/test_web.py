@@ -161,6 +161,8 @@ def test_nothing_is_encoded_while_nobody_looks(
     watchers = [follow(web, "/picture") for _ in range(5)]
     for _, answer in watchers:
         assert answer.readline() == b"--frame\r\n"
+        while b"--frame" not in answer.readline():
+            pass
     web.write(make_result(20), np.zeros((9, 9, 3), np.uint8))
     for _, answer in watchers:
         while b"--frame" not in answer.readline():
@@ -354,7 +356,8 @@ def test_text_has_contrast(web: WebOutput, film: Film, browser: Any, dark: bool)
     pairs = browser.evaluate(
         """(() => { const s = getComputedStyle(document.documentElement), v = n => s.getPropertyValue('--' + n).trim();
         return [['ink','ground'],['ink','sheet'],['quiet','sheet'],['quiet','ground'],['ink','notice'],
-                ['warn','ground'],['warn','sheet'],['on-accent','accent'],['accent','sheet']].map(([a, b]) => [a, b, v(a), v(b)]) })()"""
+                ['warn','ground'],['warn','sheet'],
+                ['on-accent','accent'],['accent','sheet']].map(([a, b]) => [a, b, v(a), v(b)]) })()"""
     )
 
     def luminance(colour: str) -> float:  # WCAG 2.2

@@ -1,0 +1,229 @@
+"""`run --mqtt`: what is seen, once a second, to an MQTT broker."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from typing import Any
+
+from .. import console
+from ..errors import OutputError, RuntimeMissingError
+from ..preprocess import Image
+from ..results import FrameResult
+from .mqtt_address import MqttAddress
+from .mqtt_discovery import NO_FACE, discovery
+from .output import Output
+from .summary import summarise
+
+EVERY_S = 1.0
+QUEUE_LENGTH = 60  # states; a minute without the broker
+CONNECT_WITHIN_S = 5.0
+RECONNECT_S = (1, 30)  # shortest and longest pause
+FLUSH_WITHIN_S = 0.6
+KEEP_ALIVE_S = 30  # the broker tells "offline" after 1.5 times this, when the device just vanishes
+
+
+class MqttOutput(Output):
+    """Publishes `TOPIC/status` (online, offline: the last will) and `TOPIC/state`, both retained, and discovery.
+
+    A broker that is away is waited for: states queue, the oldest are dropped and counted in `dropped`. A broker that
+    refuses at the start (user, password, certificate) raises OutputError, because waiting would not mend it.
+    """
+
+    needs_image = False
+
+    def __init__(
+        self,
+        address: MqttAddress,
+        labels: Sequence[str],
+        every_s: float = EVERY_S,
+        queue_length: int = QUEUE_LENGTH,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not find_spec("paho"):
+            raise RuntimeMissingError("--mqtt needs paho-mqtt: pip install 'edge-emotion[mqtt]'")
+        self.address = address
+        self.dropped = 0
+        self._announcement = discovery(address.node, address.topic, labels)
+        self._every_s, self._clock = every_s, clock
+        self._due, self._frames, self._since = clock(), 0, clock()
+        self._queue: deque[str] = deque()
+        self._queue_length = queue_length
+        self._changed = threading.Condition()
+        self._connected = False
+        self._started = False
+        self._closing = False
+        self._refusal: str | None = None
+        self._acknowledged: deque[int] = deque(maxlen=64)  # message numbers
+        context = _tls_context(address) if address.tls else None
+        reachable = _probe(address, context)
+        self._client = self._make_client(context)
+        self._connect(reachable)
+        self._sender = threading.Thread(target=self._send_all, name="mqtt", daemon=True)
+        self._sender.start()
+        self._started = True
+
+    def write(self, result: FrameResult, image: Image | None) -> None:
+        """Once a second, queue what this frame shows."""
+        now = self._clock()
+        self._frames += 1
+        if now < self._due:
+            return
+        rate = self._frames / (now - self._since) if now > self._since else 0.0
+        self._due, self._frames, self._since = now + self._every_s, 0, now
+        with self._changed:
+            if len(self._queue) >= self._queue_length:
+                self._queue.popleft()
+                self.dropped += 1
+            self._queue.append(self._state(result, rate))
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Send what is queued if the broker is there, say "offline", and leave; at most FLUSH_WITHIN_S."""
+        if self._closing:
+            return
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        deadline = time.monotonic() + FLUSH_WITHIN_S
+        self._sender.join(FLUSH_WITHIN_S / 2)
+        if self._connected:
+            self._publish("status", "offline", max(0.05, deadline - time.monotonic()))
+        self._client.disconnect()
+        stopping = threading.Thread(target=self._client.loop_stop, daemon=True)  # joins a thread that may be connecting
+        stopping.start()
+        stopping.join(max(0.05, deadline - time.monotonic()))
+
+    def _state(self, result: FrameResult, rate: float) -> str:
+        summary = summarise(result.faces)
+        state = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "faces": summary.faces,
+            "dominant": summary.dominant or NO_FACE,
+            "confidence": round(summary.confidence, 4),
+            "probabilities": {label: round(p, 4) for label, p in (summary.probabilities or {}).items()},
+            "frames_per_s": round(rate, 1),
+            "dropped": self.dropped,
+        }
+        return json.dumps(state, separators=(",", ":"), allow_nan=False)
+
+    # ---- the sender's thread
+
+    def _send_all(self) -> None:
+        while True:
+            with self._changed:
+                while not (self._connected and self._queue) and not self._closing:
+                    self._changed.wait()
+                if not self._connected or not self._queue:
+                    return
+                state = self._queue.popleft()
+            # One at a time, each acknowledged: only one is under way when the broker goes, and paho sends that again.
+            self._publish("state", state, None)
+
+    def _publish(self, name: str, payload: str, timeout_s: float | None) -> None:
+        # Never inside the lock: paho calls back with its own lock held.
+        number = self._client.publish(f"{self.address.topic}/{name}", payload, qos=1, retain=True).mid
+        with self._changed:
+            self._changed.wait_for(
+                lambda: number in self._acknowledged or (self._closing and not self._connected), timeout_s
+            )
+
+    # ---- the connection, and what paho's thread calls
+
+    def _make_client(self, context: ssl.SSLContext | None) -> Any:
+        from paho.mqtt.client import Client
+        from paho.mqtt.enums import CallbackAPIVersion
+
+        client = Client(CallbackAPIVersion.VERSION2, client_id=f"edge-emotion-{self.address.node}")
+        client.will_set(f"{self.address.topic}/status", "offline", qos=1, retain=True)
+        client.reconnect_delay_set(*RECONNECT_S)
+        client.connect_timeout = CONNECT_WITHIN_S
+        if self.address.user is not None:
+            client.username_pw_set(self.address.user, self.address.password)
+        if context is not None:
+            client.tls_set_context(context)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        return client
+
+    def _connect(self, reachable: bool) -> None:
+        """Start paho's thread, which connects and reconnects; wait for the first answer of a broker that is there."""
+        self._client.connect_async(self.address.host, self.address.port, KEEP_ALIVE_S)
+        self._client.loop_start()
+        if not reachable:
+            return
+        with self._changed:
+            self._changed.wait_for(lambda: self._connected or self._refusal, CONNECT_WITHIN_S)
+        if self._refusal:
+            self._client.disconnect()
+            self._client.loop_stop()
+            raise OutputError(
+                f"{self.address} refuses ({self._refusal}): check the user, and the password in "
+                "EDGE_EMOTION_MQTT_PASSWORD or --mqtt-password-file"
+            )
+        if not self._connected:
+            console.note(f"{self.address} took the connection but says nothing: is it an MQTT broker? Trying on")
+
+    def _on_connect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
+        if reason.is_failure:
+            with self._changed:
+                news = self._started and self._refusal is None
+                self._refusal = str(reason)
+                self._changed.notify_all()
+            if news:
+                console.note(f"{self.address} now refuses ({reason}): trying on")
+            return
+        # Every time: a broker that keeps nothing on disk has forgotten them.
+        for topic, payload in self._announcement.items():
+            client.publish(topic, payload, qos=1, retain=True)
+        client.publish(f"{self.address.topic}/status", "online", qos=1, retain=True)
+        with self._changed:
+            self._connected, self._refusal = True, None
+            self._changed.notify_all()
+
+    def _on_publish(self, client: Any, userdata: Any, number: int, reason: Any, properties: Any) -> None:
+        with self._changed:
+            self._acknowledged.append(number)
+            self._changed.notify_all()
+
+    def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
+        with self._changed:
+            lost = self._connected and not self._closing
+            self._connected = False
+            self._changed.notify_all()
+        if lost:
+            console.note(f"{self.address} is gone ({reason}): trying again until it is back")
+
+
+def _tls_context(address: MqttAddress) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=address.ca_file)
+    except (ssl.SSLError, OSError) as error:
+        raise OutputError(f"--mqtt-ca {address.ca_file} holds no certificate that can be read") from error
+
+
+def _probe(address: MqttAddress, context: ssl.SSLContext | None) -> bool:
+    """Whether the broker answers. What cannot mend itself is told at once: raises OutputError."""
+    try:
+        with socket.create_connection((address.host, address.port), CONNECT_WITHIN_S) as plain:
+            if context is not None:
+                context.wrap_socket(plain, server_hostname=address.host).close()
+    except ssl.SSLCertVerificationError as error:
+        raise OutputError(
+            f"{address} shows a certificate that is not accepted ({error.verify_message}): give its authority's file "
+            "with --mqtt-ca, use the name that is in the certificate, and check the clock (date)"
+        ) from error
+    except (ssl.SSLError, ConnectionResetError) as error:
+        raise OutputError(f"{address} does not speak TLS ({error}): is this its TLS port (often 8883)?") from error
+    except OSError as error:
+        console.note(f"{address} does not answer ({error.strerror or error}): trying again until it does")
+        return False
+    return True

@@ -1,0 +1,78 @@
+"""Home Assistant's MQTT discovery: the retained messages that make it list this device by itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+NO_FACE = "none"
+"""State of the dominant expression while no face is in view."""
+
+
+def discovery(node: str, topic: str, labels: Sequence[str], prefix: str = "homeassistant") -> dict[str, str]:
+    """Topic → JSON payload, one sensor each (https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery).
+
+    Sensors: faces, dominant expression, one probability a label, and for diagnosis frame rate and dropped messages.
+    The keys of the payload are Home Assistant's own.
+    """
+    sensors: dict[str, dict[str, Any]] = {
+        "faces": {
+            "name": "Faces",
+            "icon": "mdi:face-recognition",
+            "state_class": "measurement",
+            "value_template": "{{ value_json.faces }}",
+        },
+        "expression": {
+            "name": "Apparent expression",
+            "icon": "mdi:emoticon-outline",
+            "device_class": "enum",
+            "options": [*labels, NO_FACE],
+            "value_template": "{{ value_json.dominant }}",
+        },
+        **{f"probability_{_slug(label)}": _probability(label) for label in labels},
+        "frame_rate": {
+            "name": "Frame rate",
+            "icon": "mdi:speedometer",
+            "state_class": "measurement",
+            "unit_of_measurement": "fps",
+            "entity_category": "diagnostic",
+            "value_template": "{{ value_json.frames_per_s }}",
+        },
+        "dropped": {
+            "name": "Dropped messages",
+            "icon": "mdi:tray-remove",
+            "state_class": "total_increasing",
+            "entity_category": "diagnostic",
+            "value_template": "{{ value_json.dropped }}",
+        },
+    }
+    common: Mapping[str, Any] = {
+        "state_topic": f"{topic}/state",
+        "availability_topic": f"{topic}/status",
+        "device": {"identifiers": [f"edge_emotion_{node}"], "name": f"edge-emotion {node}", "model": "edge-emotion"},
+        "origin": {"name": "edge-emotion", "sw_version": version("edge-emotion")},
+    }
+    return {
+        f"{prefix}/sensor/edge_emotion_{node}/{key}/config": json.dumps(
+            {**sensor, "unique_id": f"edge_emotion_{node}_{key}", **common}, separators=(",", ":")
+        )
+        for key, sensor in sensors.items()
+    }
+
+
+def _probability(label: str) -> dict[str, Any]:
+    # `None` is what Home Assistant takes for "unknown": without a face there is no probability.
+    value = f"value_json.probabilities[{json.dumps(label)}]"
+    return {
+        "name": f"Apparently {label}",
+        "icon": "mdi:percent-outline",
+        "state_class": "measurement",
+        "unit_of_measurement": "%",
+        "value_template": f"{{{{ (100 * {value}) | round(1) if value_json.faces else None }}}}",
+    }
+
+
+def _slug(label: str) -> str:
+    return "".join(c if c.isascii() and c.isalnum() else "_" for c in label.lower())

@@ -1,0 +1,264 @@
+"""Against a real mosquitto, started, killed and started again by the tests."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from edge_emotion.edge_runtime.errors import OutputError
+from edge_emotion.edge_runtime.outputs.mqtt_address import MqttAddress
+from edge_emotion.edge_runtime.results import FrameResult
+
+pytest.importorskip("paho.mqtt.client", reason="needs the mqtt extra")
+
+from edge_emotion.edge_runtime.outputs import mqtt
+from edge_emotion.edge_runtime.outputs.mqtt import MqttOutput
+
+Make = Callable[..., FrameResult]
+PROGRAM = shutil.which("mosquitto") or shutil.which("/usr/sbin/mosquitto")
+needs_broker = pytest.mark.skipif(PROGRAM is None, reason="needs mosquitto: apt-get install mosquitto")
+
+
+class Broker:
+    def __init__(self, folder: Path, settings: str = "") -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = int(free.getsockname()[1])
+        self._config = folder / "mosquitto.conf"
+        access = "" if "allow_anonymous" in settings else "allow_anonymous true\n"
+        self._config.write_text(f"listener {self.port} 127.0.0.1\n{access}{settings}\nuser root\n")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        assert PROGRAM
+        self._process = subprocess.Popen([PROGRAM, "-c", str(self._config)], stderr=subprocess.DEVNULL)
+        for _ in range(500):
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        pytest.fail("mosquitto does not start")
+
+    def kill(self, with_signal: int = signal.SIGKILL) -> None:
+        if self._process is not None:
+            self._process.send_signal(with_signal)
+            self._process.wait()
+            self._process = None
+
+
+class Listener:
+    """A second client that keeps all it gets."""
+
+    def __init__(self, port: int, **login: str) -> None:
+        from paho.mqtt.client import Client
+        from paho.mqtt.enums import CallbackAPIVersion
+
+        self.messages: list[tuple[str, str, bool]] = []
+        self._changed = threading.Condition()
+        self._client = Client(CallbackAPIVersion.VERSION2)
+        self._client.reconnect_delay_set(1, 1)
+        self._client.on_connect = lambda client, *_: client.subscribe("#", qos=1)
+        self._client.on_message = self._take
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+
+    def _take(self, client: Any, userdata: Any, message: Any) -> None:
+        with self._changed:
+            self.messages.append((message.topic, message.payload.decode(), message.retain))
+            self._changed.notify_all()
+
+    def until(self, told: Callable[[list[tuple[str, str, bool]]], bool]) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: told(self.messages), 30), self.messages[-5:]
+
+    def states(self) -> list[dict[str, Any]]:
+        return [json.loads(payload) for topic, payload, _ in self.messages if topic == "t/state"]
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mqtt, "RECONNECT_S", (1, 1))
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    made = Broker(tmp_path)
+    made.start()
+    yield made
+    made.kill()
+
+
+@pytest.fixture
+def listener(broker: Broker) -> Iterator[Listener]:
+    made = Listener(broker.port)
+    yield made
+    made.close()
+
+
+def address(port: int, **more: Any) -> MqttAddress:
+    return MqttAddress("127.0.0.1", port, more.pop("tls", False), "t", "pi", **more)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def output(port: int, **more: Any) -> MqttOutput:
+    return MqttOutput(address(port), ("angry", "happy", "neutral"), every_s=more.pop("every_s", 0.0), **more)
+
+
+@needs_broker
+def test_status_state_and_discovery(broker: Broker, listener: Listener, make_result: Make) -> None:
+    with output(broker.port) as out:
+        out.write(make_result(faces=2, happy=0.8), None)
+        out.write(make_result(faces=0), None)
+        listener.until(lambda told: sum(topic == "t/state" for topic, *_ in told) == 2)
+        first, second = listener.states()
+        assert (first["faces"], first["dominant"], first["confidence"], first["dropped"]) == (2, "happy", 0.8, 0)
+        assert first["probabilities"] == {"angry": 0.1, "happy": 0.8, "neutral": 0.1}
+        assert (second["faces"], second["dominant"], second["probabilities"]) == (0, "none", {})
+        found = [json.loads(p) for topic, p, _ in listener.messages if topic.startswith("homeassistant/sensor/")]
+        assert {"Faces", "Apparent expression", "Apparently angry"} <= {sensor["name"] for sensor in found}
+    listener.until(lambda told: ("t/status", "offline", False) in told)
+    late = Listener(broker.port)  # all of it is kept by the broker
+    late.until(lambda told: {"t/status", "t/state"} <= {topic for topic, _, retained in told if retained})
+    late.close()
+
+
+@needs_broker
+def test_a_device_that_vanishes_is_told_by_its_last_will(broker: Broker, listener: Listener) -> None:
+    out = output(broker.port)
+    listener.until(lambda told: ("t/status", "online", False) in told)
+    out._client.socket().shutdown(socket.SHUT_RDWR)  # no farewell
+    listener.until(lambda told: ("t/status", "offline", False) in told)
+    listener.until(lambda told: told[-1] == ("t/status", "online", False))  # and it came back
+    out.close()
+
+
+@needs_broker
+def test_the_broker_is_killed_and_comes_back(
+    broker: Broker, make_result: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with output(broker.port, queue_length=5) as out:
+        out.write(make_result(0), None)
+        for _ in range(500):
+            if not out._queue and out._acknowledged:
+                break
+            time.sleep(0.02)
+        broker.kill()
+        for _ in range(500):
+            if not out._connected:
+                break
+            time.sleep(0.02)
+        for i in range(20):
+            out.write(make_result(i, faces=i), None)
+        assert len(out._queue) == 5
+        assert out.dropped == 15
+        broker.start()  # it has forgotten everything
+        listener = Listener(broker.port)
+        listener.until(lambda told: any(topic == "t/state" and '"faces":19' in payload for topic, payload, _ in told))
+        listener.until(lambda told: any(topic.startswith("homeassistant/") for topic, *_ in told))
+        assert [state["faces"] for state in listener.states()][-1] == 19  # the newest is what stays
+        out.write(make_result(faces=3), None)
+        listener.until(lambda told: told[-1][0] == "t/state" and '"faces":3' in told[-1][1])
+        assert listener.states()[-1]["dropped"] == 15
+        listener.close()
+    assert "is gone" in capsys.readouterr().err
+
+
+def test_a_broker_that_is_not_there_is_waited_for(make_result: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    out = output(free_port(), queue_length=3)
+    for i in range(5):
+        out.write(make_result(i), None)
+    assert out.dropped == 2
+    out.close()
+    out.close()
+    assert "does not answer" in capsys.readouterr().err
+    assert not out._sender.is_alive()
+
+
+@needs_broker
+def test_a_broker_that_starts_later_gets_what_was_queued(tmp_path: Path, make_result: Make) -> None:
+    broker = Broker(tmp_path)
+    with output(broker.port) as out:
+        out.write(make_result(faces=4), None)
+        broker.start()
+        listener = Listener(broker.port)
+        listener.until(lambda told: any(topic == "t/state" and '"faces":4' in payload for topic, payload, _ in told))
+        listener.close()
+    broker.kill()
+
+
+@needs_broker
+def test_a_broker_that_refuses_the_password(tmp_path: Path) -> None:
+    passwords = tmp_path / "passwords"
+    subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), "ann", "right"], check=True, capture_output=True)
+    passwords.chmod(0o644)
+    broker = Broker(tmp_path, f"allow_anonymous false\npassword_file {passwords}")
+    broker.start()
+    try:
+        for login in ({}, {"user": "ann", "password": "wrong"}):
+            with pytest.raises(OutputError, match=r"refuses \(Not authorized\)") as error:
+                MqttOutput(address(broker.port, **login), ("a", "b"))
+            assert "wrong" not in str(error.value)
+        MqttOutput(address(broker.port, user="ann", password="right"), ("a", "b")).close()
+    finally:
+        broker.kill()
+
+
+@needs_broker
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+def test_tls_with_the_right_and_the_wrong_authority(tmp_path: Path) -> None:
+    for name in ("right", "wrong"):
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}",
+             "-addext", "subjectAltName=IP:127.0.0.1",
+             "-keyout", tmp_path / f"{name}.key", "-out", tmp_path / f"{name}.pem"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+    broker = Broker(tmp_path, f"certfile {tmp_path}/right.pem\nkeyfile {tmp_path}/right.key")
+    broker.start()
+    try:
+        MqttOutput(address(broker.port, tls=True, ca_file=tmp_path / "right.pem"), ("a", "b")).close()
+        for ca in (tmp_path / "wrong.pem", None):
+            with pytest.raises(OutputError, match=r"certificate that is not accepted.*--mqtt-ca"):
+                MqttOutput(address(broker.port, tls=True, ca_file=ca), ("a", "b"))
+        (tmp_path / "empty.pem").write_text("nothing")
+        with pytest.raises(OutputError, match="holds no certificate"):
+            MqttOutput(address(broker.port, tls=True, ca_file=tmp_path / "empty.pem"), ("a", "b"))
+    finally:
+        broker.kill()
+
+
+@needs_broker
+def test_tls_to_a_broker_without(broker: Broker) -> None:
+    with pytest.raises(OutputError, match="does not speak TLS"):
+        MqttOutput(address(broker.port, tls=True), ("a", "b"))
+
+
+@needs_broker
+def test_once_a_second_whatever_the_frame_rate_and_the_wall_clock(broker: Broker, make_result: Make) -> None:
+    now = [0.0]
+    with MqttOutput(address(broker.port), ("a", "b"), every_s=1.0, clock=lambda: now[0]) as out:
+        out._connected = False  # keep what is queued
+        for i in range(100):
+            out.write(make_result(i), None)
+            now[0] += 0.04
+        states = [json.loads(state) for state in out._queue]
+        assert len(states) == 4
+        assert [state["frames_per_s"] for state in states[1:]] == [25.0] * 3
+        out._queue.clear()

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from edge_emotion.edge_runtime.outputs.mqtt_discovery import discovery
+
+LABELS = ("angry", "very happy", "neutral")
+
+
+@pytest.fixture
+def sensors() -> dict[str, dict[str, Any]]:
+    return {topic: json.loads(payload) for topic, payload in discovery("pi-5", "house/door", LABELS).items()}
+
+
+def test_topics_and_ids_are_what_home_assistant_accepts(sensors: dict[str, dict[str, Any]]) -> None:
+    assert len(sensors) == 2 + len(LABELS) + 2
+    for topic in sensors:
+        assert re.fullmatch(r"homeassistant/sensor/[a-zA-Z0-9_-]+/[a-zA-Z0-9_-]+/config", topic)
+    ids = [sensor["unique_id"] for sensor in sensors.values()]
+    assert len(set(ids)) == len(ids)
+    for sensor in sensors.values():
+        assert sensor["state_topic"] == "house/door/state"
+        assert sensor["availability_topic"] == "house/door/status"
+        assert sensor["device"]["identifiers"] == ["edge_emotion_pi-5"]
+
+
+def test_templates_give_what_the_state_holds(sensors: dict[str, dict[str, Any]]) -> None:
+    environment = pytest.importorskip("jinja2", reason="renders Home Assistant's templates").Environment()
+    seen = {
+        "faces": 1,
+        "dominant": "very happy",
+        "probabilities": {"angry": 0.1, "very happy": 0.8249, "neutral": 0.0751},
+        "frames_per_s": 24.5,
+        "dropped": 3,
+    }
+    nobody = {**seen, "faces": 0, "dominant": "none", "probabilities": {}}
+
+    def shown(state: dict[str, Any]) -> dict[str, str]:
+        return {
+            sensor["name"]: environment.from_string(sensor["value_template"]).render(value_json=state)
+            for sensor in sensors.values()
+        }
+
+    assert shown(seen) == {
+        "Faces": "1",
+        "Apparent expression": "very happy",
+        "Apparently angry": "10.0",
+        "Apparently very happy": "82.5",
+        "Apparently neutral": "7.5",
+        "Frame rate": "24.5",
+        "Dropped messages": "3",
+    }
+    assert shown(nobody)["Apparently angry"] == "None"  # Home Assistant's "unknown"
+    options = next(s["options"] for s in sensors.values() if s["name"] == "Apparent expression")
+    assert {shown(seen)["Apparent expression"], shown(nobody)["Apparent expression"]} <= set(options)
