@@ -90,20 +90,21 @@ def convert_model(
 
 
 def _repair(job: Job, verifier: Verifier, failed: Output, exact: bytes, progress: console.Progress) -> Output:
-    """The int8 file with the fewest of its most harmful layers (1, 2, 4, … all) in float that meets the contract.
+    """The int8 file with the fewest of its most harmful layers in float (1, 2, 4, … up to half) that keeps the limits.
 
-    When none does, the last one tried, rejected.
+    When half of them are not enough, the last one tried, rejected: a float16 file is the better choice then.
     """
     harmful = [layer.tensor for layer in failed.layers.by_harm] if failed.layers else []
     if not harmful:
         raise ModelError("no layer to keep in float was found")
-    counts = [2**power for power in range(len(harmful).bit_length()) if 2**power < len(harmful)] + [len(harmful)]
-    for done, count in enumerate(counts, 1):
-        recipe = Recipe("int8", failed.recipe.io, tuple(harmful[:count]))
-        none = _no_images()
-        (content,) = lower(dataclasses.replace(job, recipes=(recipe,), reference=none)).files
+    most = max(1, len(harmful) // 2)
+    counts = sorted({min(2**power, most) for power in range(most.bit_length() + 1)})
+    recipes = tuple(Recipe("int8", failed.recipe.io, tuple(harmful[:count])) for count in counts)
+    for done, (recipe, content) in enumerate(
+        zip(recipes, lower(dataclasses.replace(job, recipes=recipes, reference=_no_images())).files, strict=True), 1
+    ):
         output = verifier.verify(content, recipe, exact)
-        progress(done, len(counts))
+        progress(done, len(recipes))
         if not output.breaches:
             break
     return output

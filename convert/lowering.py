@@ -15,7 +15,6 @@ import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,20 +75,24 @@ def _lower_here(job: Job, progress: Progress | None = None) -> Lowered:
 
     import_keras()
     source = open_source(job.model, job.declared)
-    steps = len(job.recipes)
+    calibrated = b""
     files = []
     for done, recipe in enumerate(job.recipes, 1):
-        files.append(to_flatbuffer(source, recipe, job.calibration))
+        if recipe.keep_float:
+            calibrated = calibrated or _convert(source, recipe, job.calibration)
+            files.append(_quantise(calibrated, recipe))
+        else:
+            files.append(_convert(source, recipe, job.calibration))
         if progress:
-            progress(done, steps)
+            progress(done, len(job.recipes))
     logits = to_logits(source.outputs(job.reference), source.metadata)
     return Lowered(tuple(files), logits, source.metadata)
 
 
-def to_flatbuffer(source: Source, recipe: Recipe, calibration: Image) -> bytes:
-    """The source as a TFLite flatbuffer, without metadata. calibration: uint8 (N, H, W, C), for int8 only.
+def _convert(source: Source, recipe: Recipe, calibration: Image) -> bytes:
+    """The source as a TFLite flatbuffer; for a recipe that keeps layers in float, calibrated but not yet quantised.
 
-    Raises ModelError naming the operator and layer that TFLite does not have.
+    calibration: uint8 (N, H, W, C), for int8 only. Raises ModelError naming what TFLite cannot do.
     """
     import tensorflow as tf
 
@@ -107,32 +110,35 @@ def to_flatbuffer(source: Source, recipe: Recipe, calibration: Image) -> bytes:
         if recipe.precision == "int8":
             spec = source.metadata.input
             converter.representative_dataset = lambda: ([normalise(image[None], spec)] for image in calibration)
-        try:
             if recipe.keep_float:
-                return _mixed(converter, recipe)
-            if recipe.precision == "int8":
+                converter._experimental_calibrate_only = True
+            else:
                 converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
                 converter.inference_input_type = converter.inference_output_type = getattr(tf, recipe.io)
+        try:
             return bytes(converter.convert())
         except Exception as error:  # the converter raises ConverterError, ValueError, RuntimeError, …
             raise ModelError(f"this model cannot be converted to {recipe.name}: {_reason(str(error))}") from error
 
 
-def _mixed(converter: Any, recipe: Recipe) -> bytes:
-    """int8 with named operators left float: calibrate once, then quantise around them."""
+def _quantise(calibrated: bytes, recipe: Recipe) -> bytes:
+    """A calibrated flatbuffer in int8, the named operators left float.
+
+    TensorFlow offers this publicly only through its QuantizationDebugger, which cannot keep dense layers per tensor.
+    """
     import tensorflow as tf
     from tensorflow.lite.python.convert import mlir_quantize
 
-    converter._experimental_calibrate_only = True
     io = getattr(tf, recipe.io)
-    quantised = mlir_quantize(
-        converter.convert(),
-        fully_quantize=True,
-        input_data_type=io,
-        output_data_type=io,
-        denylisted_nodes=list(recipe.keep_float),
-        disable_per_channel_for_dense_layers=True,
-    )
+    with quiet_native():
+        quantised = mlir_quantize(
+            calibrated,
+            fully_quantize=True,
+            input_data_type=io,
+            output_data_type=io,
+            denylisted_nodes=list(recipe.keep_float),
+            disable_per_channel_for_dense_layers=True,
+        )
     return bytes(quantised)
 
 

@@ -55,7 +55,7 @@ def _print_details(output: Output) -> None:
     for breach in output.breaches:
         console.emit(f"  limit: {breach}")
     if output.recipe.keep_float and output.layers is not None:
-        kept = ", ".join(layer.name for layer in output.layers.layers if layer.tensor in output.recipe.keep_float)
+        kept = ", ".join(layer.name for layer in output.layers.layers if layer.kept_float)
         console.emit(f"  kept in float: {kept}")
     if output.flips is not None and output.flips.flips:
         outcomes = ", ".join(f"{n} {name}" for name, n in output.flips.outcomes.items())

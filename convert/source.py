@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +35,12 @@ class Source:
     call: Callable[[Any], Any]
     batch: int = BATCH
 
+    @cached_property
+    def _compiled(self) -> Any:
+        import tensorflow as tf
+
+        return tf.function(self.call, reduce_retracing=True)
+
     def concrete_function(self) -> Any:
         """The model as a TensorFlow function of one image: a free batch costs operators and splits delegates."""
         import tensorflow as tf
@@ -45,11 +52,10 @@ class Source:
         """Outputs, float32 (N, classes), of prepared uint8 pixels (N, H, W, C), as the model gives them."""
         import tensorflow as tf
 
-        call = tf.function(self.call, reduce_retracing=True)
         parts = []
         for start in range(0, len(pixels), self.batch):
             values = normalise(pixels[start : start + self.batch], self.metadata.input)
-            parts.append(np.asarray(call(tf.constant(values)), np.float32))
+            parts.append(np.asarray(self._compiled(tf.constant(values)), np.float32))
             if progress:
                 progress(min(start + self.batch, len(pixels)), len(pixels))
         return np.concatenate(parts) if parts else np.zeros((0, len(self.metadata.labels)), np.float32)

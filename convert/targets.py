@@ -14,10 +14,14 @@ from ..edge_runtime.metadata import ModelMetadata
 from ..edge_runtime.preprocess import Image, normalise
 from . import edgetpu
 from .graph import Graph
+from .layers import sqnr_db
 from .probe import Probe, probe
 
 MIN_AGREEMENT = 0.9
 """A file that agrees with the float model on fewer labels than this loads, and answers garbage."""
+
+MIN_SQNR_DB = 6.0
+"""So does one whose logits are off by more than half (a quarter in power); int8 files have about 30 dB."""
 
 FULLY_CONNECTED_PER_CHANNEL = 12
 """Version of FULLY_CONNECTED with one weight scale a row: newer than tflite-runtime 2.14."""
@@ -105,10 +109,17 @@ def _ran(result: Probe, metadata: ModelMetadata, reference: Reference | None) ->
         return Verdict("garbage", f"{what} gives outputs that are not finite")
     if reference is None:
         return Verdict("runs", f"ran {len(result.outputs)} images on {what}; nothing to compare with")
-    labels = to_logits(result.outputs, metadata).argmax(axis=1)
-    agreement = float((labels == reference.logits.argmax(axis=1)).mean())
-    said = f"{what} agrees with {reference.name} on {100 * agreement:.1f} % of {len(labels)} images"
-    return Verdict("runs" if agreement >= MIN_AGREEMENT else "garbage", said)
+    logits, right = _centred(to_logits(result.outputs, metadata)), _centred(reference.logits)
+    agreement = float((logits.argmax(axis=1) == right.argmax(axis=1)).mean())
+    closeness = sqnr_db(right, logits - right)
+    said = f"{what} agrees with {reference.name} on {100 * agreement:.1f} % of {len(right)} images"
+    sound = agreement >= MIN_AGREEMENT and closeness >= MIN_SQNR_DB
+    return Verdict("runs" if sound else "garbage", f"{said}, logits within {closeness:.0f} dB")
+
+
+def _centred(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Without the constant that a softmax does not see: logits and logarithms of probabilities become comparable."""
+    return logits - logits.mean(axis=1, keepdims=True)
 
 
 def _by_version(graph: Graph) -> Verdict:

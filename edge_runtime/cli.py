@@ -21,8 +21,10 @@ COMMANDS: dict[str, str] = {
     "train": "edge_emotion.train.cli:train",
     "evaluate": "edge_emotion.edge_runtime.evaluate_cli:evaluate",
     "convert": "edge_emotion.convert.cli:convert",
+    "inspect": "edge_emotion.convert.inspect_cli:inspect",
     "predict": "edge_emotion.edge_runtime.predict_cli:predict",
     "run": "edge_emotion.edge_runtime.run_cli:run",
+    "models": "edge_emotion.edge_runtime.models_cli:app",
     "bench": "edge_emotion.benchmarks.cli:bench",
 }
 """Command → `module:attribute`; the attribute is a function, or a Typer app with commands of its own."""
