@@ -12,11 +12,13 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from . import edgetpu
 from . import metadata as model_metadata
+from .console import note
 from .errors import ModelError
-from .interpreter import Interpreter, open_interpreter
+from .interpreter import BACKENDS, Interpreter, load_backend, open_interpreter
 from .labels import class_indices
-from .metadata import ModelMetadata
+from .metadata import ModelMetadata, strip
 from .metrics import softmax
 from .preprocess import Image, prepare
 
@@ -63,13 +65,19 @@ class EmotionClassifier:
         classes: Sequence[str] | None = None,
         backend: str = "auto",
         threads: int = 1,
+        device: str = "auto",
     ) -> None:
         """Open a model.
 
         model: a path, the name of a bundled model, or the file's bytes. metadata: for a file that carries none.
-        classes: report only these, renormalised. Raises ModelError or RuntimeMissingError.
+        classes: report only these, renormalised. device: `cpu`, or an Edge TPU as `usb`, `usb:0`, `pci:0`; `auto`
+        takes one for a model compiled for it. Where none works, that is said and the CPU is used.
+        Raises ModelError, RuntimeMissingError, or OptionError for an unknown backend or device.
         """
         name, content = _read(model)
+        name, content, tpu = _place(name, content, backend, device)
+        self.device = "cpu" if tpu is None else f"edgetpu {tpu}".strip()
+        """Where it runs."""
         known = metadata or model_metadata.parse(content)
         if known is None:
             raise ModelError(f"{name} carries no metadata: give its labels and input with --labels and --input")
@@ -77,7 +85,7 @@ class EmotionClassifier:
         self.sha256 = hashlib.sha256(content).hexdigest()
         self.size_bytes = len(content)
         try:
-            self._interpreter: Interpreter = open_interpreter(content, self.metadata.input, backend, threads)
+            self._interpreter: Interpreter = open_interpreter(content, self.metadata.input, backend, threads, tpu)
         except ModelError as error:
             raise ModelError(f"{name}: {error}") from error
         if self._interpreter.classes != len(self.metadata.labels):
@@ -129,6 +137,23 @@ def to_logits(outputs: NDArray[np.float32], metadata: ModelMetadata) -> NDArray[
     if metadata.outputs == "logits":
         return outputs
     return np.log(np.maximum(outputs, np.float32(1e-7)))
+
+
+def _place(name: str, content: bytes, backend: str, device: str) -> tuple[str, bytes, str | None]:
+    """The model to run, and the Edge TPU to run it on, None for the CPU."""
+    compiled = edgetpu.is_compiled(content)
+    if device == "cpu":
+        return *edgetpu.cpu_version(name, content, "the device is cpu"), None
+    wanted = edgetpu.check_device(device)
+    if device == "auto" and not compiled:
+        return name, content, None
+    runtime, _ = load_backend(backend)
+    reason = edgetpu.refusal(strip(content), BACKENDS[runtime][0], wanted)
+    if not reason:
+        return name, content, wanted
+    name, content = edgetpu.cpu_version(name, content, reason)
+    note(f"no Edge TPU: {reason}; running {name} on the CPU")
+    return name, content, None
 
 
 def _read(model: Path | str | bytes) -> tuple[str, bytes]:

@@ -26,6 +26,8 @@ COMMANDS: dict[str, str] = {
     "run": "edge_emotion.edge_runtime.run_cli:run",
     "models": "edge_emotion.edge_runtime.models_cli:app",
     "bench": "edge_emotion.benchmarks.cli:bench",
+    "service": "edge_emotion.edge_runtime.service_cli:app",
+    "doctor": "edge_emotion.edge_runtime.doctor_cli:doctor",
 }
 """Command → `module:attribute`; the attribute is a function, or a Typer app with commands of its own."""
 

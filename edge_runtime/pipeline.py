@@ -6,14 +6,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from .cameras import Camera, Frame, open_camera
 from .classifier import EmotionClassifier, Prediction
 from .faces import Face, FaceDetector, crop, open_detector
-from .outputs.output import Output
+from .following import Follower
+from .outputs.output import Output, ViewerClosed
+from .pace import Pace
 from .preprocess import prepare
 from .results import FrameResult, TrackedFace
 from .run_config import RunConfig
@@ -40,6 +42,7 @@ class Pipeline:
         outputs: Sequence[Output] = (),
         tracker: Tracker | None = None,
         smoothing: Smoothing | None = None,
+        detect_every: int | Literal["auto"] = 1,
         max_frames: int | None = None,
     ) -> None:
         self.camera = camera
@@ -48,6 +51,9 @@ class Pipeline:
         self.outputs = tuple(outputs)
         self.tracker = tracker or Tracker()
         self._smoothing = smoothing or Smoothing()
+        self.pace = Pace(detect_every, detector.stride)
+        self._follower = Follower()
+        self._faces: list[Face] = []
         self._labels: dict[int, SteadyLabel] = {}
         self._frames_left = max_frames
         self._stopped = False
@@ -74,17 +80,23 @@ class Pipeline:
                     classes=config.classes,
                     backend=config.backend,
                     threads=config.threads,
+                    device=config.device,
                 )
             )
-            detector = stack.enter_context(open_detector(config.detector))
+            detector = stack.enter_context(
+                open_detector(config.detector, backend=config.backend, threads=config.threads)
+            )
             colour = any(output.needs_image for output in outputs)
-            camera = stack.enter_context(open_camera(config.source, colour=colour))
+            camera = stack.enter_context(
+                open_camera(config.source, colour=colour, size_wh=config.size, fps=config.fps, wait=config.wait)
+            )
             pipeline = cls(
                 camera,
                 detector,
                 classifier,
                 outputs=outputs,
                 smoothing=config.smoothing,
+                detect_every=config.detect_every,
                 max_frames=config.max_frames,
             )
             stack.pop_all()
@@ -98,8 +110,11 @@ class Pipeline:
             if frame is None:
                 return
             result = self.process(frame, capture_ms=_since_ms(started))
-            for output in self.outputs:
-                output.write(result, frame.picture if self._needs_image else None)
+            try:
+                for output in self.outputs:
+                    output.write(result, frame.picture if self._needs_image else None)
+            except ViewerClosed:
+                self._stopped = True
             if self._frames_left is not None:
                 self._frames_left -= 1
             yield result
@@ -107,12 +122,11 @@ class Pipeline:
     def process(self, frame: Frame, capture_ms: float = 0.0) -> FrameResult:
         """Everything that happens to one frame but the outputs.
 
-        `latency_ms` of the result: capture (as given), detect, preprocess, classify, track, and their sum, total.
+        `latency_ms` of the result: capture (as given), detect (or follow), preprocess, classify, track, and their sum.
         """
-        if frame.cut:
-            self.tracker.reset()
         started = perf_counter()
-        faces = self.detector.detect(frame.image)
+        searched = self._find(frame)
+        faces = self._faces
         latency = {"capture": capture_ms, "detect": _since_ms(started)}
 
         started = perf_counter()
@@ -128,6 +142,9 @@ class Pipeline:
         tracked = self._track(faces, predictions, frame.time_s)
         latency["track"] = _since_ms(started)
         latency["total"] = sum(latency.values())
+        if searched:
+            others_ms = latency["preprocess"] + latency["classify"] + latency["track"]
+            self.pace.learn(latency["detect"], others_ms, self._budget_ms)
         return FrameResult(
             source=frame.name or self.camera.source,
             frame=frame.index,
@@ -154,6 +171,26 @@ class Pipeline:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
+
+    @property
+    def _budget_ms(self) -> float:
+        return 1000 / self.camera.fps if self.camera.live and self.camera.fps else 0.0
+
+    def _find(self, frame: Frame) -> bool:
+        """Search the frame, or follow the faces of the one before; says whether it searched."""
+        if frame.cut:
+            self.tracker.reset()
+            self.pace.restart()
+        searched = self.pace.due() or not self._follower.ready
+        if searched:
+            self._faces = self.detector.detect(frame.image)
+            if self.pace.every > 1:
+                self._follower.see(frame.image)
+            else:
+                self._follower.reset()
+        elif self._faces:
+            self._faces = self._follower.follow(frame.image, self._faces)
+        return searched
 
     def _track(
         self, faces: Sequence[Face], predictions: Sequence[Prediction], time_s: float

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import console, options
+from .config_file import use_config
+
+if TYPE_CHECKING:
+    from .outputs.statistics import Statistics
+    from .pipeline import Pipeline
 
 
 def run(
@@ -18,38 +28,168 @@ def run(
         str, typer.Option("--model", "-m", help="A .tflite file, or the name of a bundled model.")
     ] = "edge-m",
     classes: options.Classes = None,
-    detector: Annotated[str, typer.Option(help="Face detector: auto, blazeface, haar, yunet:PATH or none.")] = "auto",
+    detector: Annotated[str, typer.Option(help="auto, blazeface, haar, yunet:PATH or none.")] = "auto",
+    detect_every: Annotated[
+        str,
+        typer.Option(metavar="N|auto", help="Search each Nth frame, follow in between; auto keeps a camera's rate."),
+    ] = "auto",
+    half_life: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Smoothing: after this time a frame counts half. 0: off.")
+    ] = 0.5,
+    margin: Annotated[
+        float, typer.Option(min=0, max=0.99, help="How much likelier another label must be to take over.")
+    ] = 0.1,
+    settle: Annotated[float, typer.Option(min=0, max=1, help="A label is steady from this probability…")] = 0.5,
+    unsettle: Annotated[float, typer.Option(min=0, max=1, help="…until it falls under this one.")] = 0.4,
     jsonl: Annotated[
         str | None, typer.Option("--jsonl", metavar="FILE", help="One JSON line a frame; - is stdout.")
     ] = None,
+    csv: Annotated[str | None, typer.Option("--csv", metavar="FILE", help="One row a face; - is stdout.")] = None,
+    rotate_mb: Annotated[
+        float, typer.Option(min=0, metavar="MB", help="Begin a new --jsonl or --csv file at this size. 0: never.")
+    ] = 0.0,
+    keep: Annotated[int, typer.Option(min=1, help="How many rotated files to keep.")] = 10,
+    aggregate: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Write only counts and mean probabilities, no single face."),
+    ] = None,
+    video: Annotated[
+        str | None, typer.Option("--video", metavar="FILE", help="Write a video with the faces drawn in.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--show", help="Show a window (q ends); needs a screen.")] = False,
+    web: Annotated[
+        str | None, typer.Option("--web", metavar="HOST:PORT", help="A live page; 127.0.0.1:8080 for this machine only.")
+    ] = None,
+    web_token: Annotated[
+        str | None,
+        typer.Option("--web-token", envvar="EDGE_EMOTION_WEB_TOKEN", help="What the page asks for; needed on a network."),
+    ] = None,
+    no_frames: Annotated[bool, typer.Option("--no-frames", help="A page without the picture.")] = False,
+    mqtt: Annotated[
+        str | None,
+        typer.Option(
+            "--mqtt", metavar="URL", help="mqtt://[USER@]HOST[:PORT][/TOPIC], mqtts:// for TLS. Home Assistant finds it."
+        ),
+    ] = None,
+    mqtt_ca: Annotated[
+        Path | None, typer.Option("--mqtt-ca", metavar="FILE", help="Certificate authority of an mqtts:// broker.")
+    ] = None,
+    mqtt_password_file: Annotated[
+        Path | None,
+        typer.Option("--mqtt-password-file", metavar="FILE", help="Or set EDGE_EMOTION_MQTT_PASSWORD."),
+    ] = None,
+    size: Annotated[str | None, typer.Option(metavar="WxH", help="Picture size to ask of a camera.")] = None,
+    fps: Annotated[float | None, typer.Option(help="Frame rate to ask of a camera.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for a camera that is not there yet.")] = False,
     max_frames: Annotated[int | None, typer.Option("--max-frames", min=1, help="Stop after so many frames.")] = None,
     labels: options.Labels = None,
     input_spec: options.Input = None,
     backend: options.Backend = "auto",
     threads: options.Threads = 1,
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, or an Edge TPU: usb, usb:0, pci:0. Falls back to the CPU.")
+    ] = "auto",
+    config_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", metavar="FILE", is_eager=True, callback=use_config, help="These options, from a TOML file."
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No live line and no summary.")] = False,
 ) -> None:
     """Find faces in a camera, video or folder and say their apparent expressions, steadily.
 
+    Nothing that shows a face is written unless you ask for it with --video.
+
     Example: `edge-emotion run --source 0 --jsonl faces.jsonl`
     """
+    import cv2
+
     from .outputs.choice import open_outputs
+    from .outputs.statistics import Statistics
+    from .outputs.terminal import Terminal
     from .pipeline import Pipeline
-    from .run_config import RunConfig
+    from .run_config import RunConfig, parse_detect_every, parse_size
 
     config = RunConfig(
         source=source,
         model=model,
         classes=options.parse_classes(classes),
-        detector=detector,
-        jsonl=jsonl,
-        max_frames=max_frames,
         labels=labels,
         input=input_spec,
         backend=backend,
         threads=threads,
+        device=device,
+        size=parse_size(size),
+        fps=fps,
+        wait=wait,
+        detector=detector,
+        detect_every=parse_detect_every(detect_every),
+        half_life=half_life,
+        margin=margin,
+        settle=settle,
+        unsettle=unsettle,
+        jsonl=jsonl,
+        csv=csv,
+        rotate_mb=rotate_mb,
+        keep=keep,
+        video=video,
+        show=show,
+        web=web,
+        web_token=web_token,
+        frames=not no_frames,
+        mqtt=mqtt,
+        mqtt_ca=mqtt_ca,
+        mqtt_password_file=mqtt_password_file,
+        aggregate=aggregate,
+        max_frames=max_frames,
     )
-    frames = 0
-    with Pipeline.from_config(config, open_outputs(config)) as pipeline:
-        for result in pipeline:
-            frames = result.frame + 1
-    console.note(f"{frames} frames")
+    cv2.setNumThreads(threads)  # OpenCV would take every core for pictures too small to share
+    statistics = Statistics()
+    outputs = [statistics, *open_outputs(config)]
+    if sys.stderr.isatty() and not quiet:
+        outputs.append(Terminal(sys.stderr))
+    with Pipeline.from_config(config, outputs) as pipeline, stopping_at_signals(pipeline) as interrupted:
+        for _ in pipeline:
+            pass
+    if not quiet:
+        console.note(summary(statistics))
+    if interrupted():
+        raise typer.Exit(130)
+
+
+@contextmanager
+def stopping_at_signals(pipeline: Pipeline) -> Iterator[Callable[[], bool]]:
+    """While inside, SIGTERM and Ctrl-C end the pipeline after the frame in hand; a second Ctrl-C ends it at once.
+
+    Yields a function that says whether Ctrl-C was pressed.
+    """
+    pressed = False
+
+    def stop(number: int, frame: object) -> None:
+        nonlocal pressed
+        if number == signal.SIGINT:
+            if pressed:
+                raise KeyboardInterrupt
+            pressed = True
+        pipeline.stop()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: pressed
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def summary(statistics: Statistics) -> str:
+    """The closing lines: frames and faces, times by stage, label changes."""
+    lines = [f"{statistics.frames} frames, {statistics.faces} faces, {statistics.frames_per_s:.1f} frames/s"]
+    times = statistics.latency_ms()
+    if times:
+        parts = (f"{stage} {t['p50']:.2f} ({t['p95']:.2f})" for stage, t in times.items())
+        lines.append(f"ms a frame, p50 (p95): {', '.join(parts)}")
+    changes = statistics.changes_per_minute()
+    if changes:
+        lines.append(f"label changes a minute: {changes[0]:.1f} raw, {changes[1]:.1f} smoothed")
+    return "\n".join(lines)

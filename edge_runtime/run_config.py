@@ -2,34 +2,60 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from .errors import OptionError
+from .errors import ModelError, OptionError
 from .smoothing import Smoothing
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Every option of `edge-emotion run`, with its default. Raises OptionError for a value out of range.
+    """Every option of `edge-emotion run`, by its name (`--max-frames` is `max_frames`), with its default.
 
-    detect_every: search for faces on each Nth frame and follow them in between; "auto" searches every frame of a file
-    and keeps a live camera at its frame rate. max_frames: stop after so many; None never.
+    size (width, height) and fps are asked of a camera; wait: for a camera that is not there yet. detect_every: search
+    for faces on each Nth frame and follow them in between; "auto" searches a live camera as often as its frame rate
+    allows, and every frame of a file (every third with the slow Haar detector). half_life (seconds), margin, settle and unsettle: see `Smoothing`. jsonl and csv:
+    a file, or - for stdout; rotate_mb: begin a new one at this size (0 never), keeping `keep` old ones. video: a file.
+    web: host:port of the page, web_token what it asks for, frames whether it shows the picture. mqtt: a broker.
+    aggregate: write only counts and mean probabilities of so many seconds. max_frames: stop after so many; None never.
+
+    Raises OptionError for a value out of range, and for outputs that contradict each other.
     """
 
     source: str
     model: str = "edge-m"
     classes: tuple[str, ...] | None = None
-    detector: str = "auto"
-    detect_every: int | Literal["auto"] = "auto"
-    smoothing: Smoothing = field(default_factory=Smoothing)
-    jsonl: str | None = None
-    max_frames: int | None = None
-    backend: str = "auto"
-    threads: int = 1
     labels: str | None = None
     input: str | None = None
+    backend: str = "auto"
+    threads: int = 1
+    device: str = "auto"
+    size: tuple[int, int] | None = None
+    fps: float | None = None
+    wait: bool = False
+    detector: str = "auto"
+    detect_every: int | Literal["auto"] = "auto"
+    half_life: float = 0.5
+    margin: float = 0.1
+    settle: float = 0.5
+    unsettle: float = 0.4
+    jsonl: str | None = None
+    csv: str | None = None
+    rotate_mb: float = 0.0
+    keep: int = 10
+    video: str | None = None
+    show: bool = False
+    web: str | None = None
+    web_token: str | None = field(default=None, repr=False)
+    frames: bool = True
+    mqtt: str | None = None
+    mqtt_ca: Path | None = None
+    mqtt_password_file: Path | None = None
+    aggregate: float | None = None
+    max_frames: int | None = None
 
     def __post_init__(self) -> None:
         if not self.source:
@@ -40,8 +66,74 @@ class RunConfig:
             raise OptionError(f"--max-frames must be at least 1, got {self.max_frames}")
         if not 1 <= self.threads <= 64:
             raise OptionError(f"--threads must be 1 to 64, got {self.threads}")
+        if self.size is not None and not all(16 <= side <= 8192 for side in self.size):
+            raise OptionError(f"--size must be 16x16 to 8192x8192, got {self.size[0]}x{self.size[1]}")
+        if self.fps is not None and not 0 < self.fps <= 1000:
+            raise OptionError(f"--fps must be above 0 and at most 1000, got {self.fps:g}")
+        if self.rotate_mb < 0 or self.keep < 1:
+            raise OptionError(f"--rotate-mb must be 0 or more and --keep 1 or more, got {self.rotate_mb}, {self.keep}")
+        if self.jsonl == self.csv == "-":
+            raise OptionError("--jsonl - and --csv - cannot share stdout: give one of them a file")
+        if self.web is None and not self.frames:
+            raise OptionError("--no-frames belongs to the page: add --web HOST:PORT")
+        if self.mqtt is None and (self.mqtt_ca or self.mqtt_password_file):
+            raise OptionError("--mqtt-ca and --mqtt-password-file belong to a broker: add --mqtt URL")
+        self._check_aggregate()
+        _ = self.smoothing
 
     @property
-    def files(self) -> tuple[Path, ...]:
-        """The files it writes to."""
-        return tuple(Path(name) for name in (self.jsonl,) if name and name != "-")
+    def smoothing(self) -> Smoothing:
+        """How labels are steadied. Raises OptionError for values out of range."""
+        return Smoothing(self.half_life, self.margin, self.settle, self.unsettle)
+
+    @property
+    def labels_in_order(self) -> tuple[str, ...]:
+        """The labels that results will have. Raises ModelError when the model does not exist or does not say."""
+        from . import metadata, zoo
+
+        if self.classes is not None:
+            return self.classes
+        if self.labels is not None:
+            return tuple(name.strip() for name in self.labels.split(","))
+        found = metadata.read(zoo.resolve(self.model))
+        if found is None:
+            raise ModelError(f"{self.model} holds no labels: give them with --labels")
+        return found.labels
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the source runs in its own time, so that a slow output must not hold it up."""
+        from .cameras.choice import is_live
+
+        return is_live(self.source)
+
+    def _check_aggregate(self) -> None:
+        if self.aggregate is None:
+            return
+        if not 0 < self.aggregate <= 86_400:
+            raise OptionError(f"--aggregate must be above 0 and at most 86400 seconds, got {self.aggregate:g}")
+        if self.video or self.show or self.web or self.mqtt:
+            raise OptionError(
+                "--aggregate keeps single faces out of every output: leave out --video, --show, --web and --mqtt"
+            )
+        if self.jsonl is None and self.csv is None:
+            raise OptionError("--aggregate needs somewhere to write to: --jsonl FILE or --csv FILE")
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """`640x480` as (640, 480); None stays None. Raises OptionError."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text.lower())
+    if match is None:
+        raise OptionError(f"--size is written like 640x480, got {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def parse_detect_every(text: str) -> int | Literal["auto"]:
+    """`auto` or a number of frames. Raises OptionError."""
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal():
+        raise OptionError(f"--detect-every takes a number of frames or auto, got {text!r}")
+    return int(text)

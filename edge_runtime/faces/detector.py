@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
-from ..preprocess import Image, crop_face
+from ..preprocess import Image
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,20 @@ class Face:
     score: float = 1.0
     keypoints: tuple[tuple[float, float], ...] = ()
 
+    @property
+    def roll_deg(self) -> float:
+        """How far the eyes' line leans, clockwise positive, −180 to 180; 0 without keypoints."""
+        if len(self.keypoints) < 2:
+            return 0.0
+        (right_x, right_y), (left_x, left_y) = self.keypoints[:2]
+        return math.degrees(math.atan2(left_y - right_y, left_x - right_x))
+
 
 class FaceDetector(Protocol):
     """Finds faces. A context manager, which an implementation gets by naming this class as its base."""
+
+    stride: int = 1
+    """How many frames of a file go by between two searches when nobody asks for another number: above 1 if slow."""
 
     def detect(self, image: Image) -> list[Face]:
         """Faces of a uint8 image, (H, W) grey or (H, W, 3) BGR, largest first."""
@@ -37,13 +49,3 @@ class FaceDetector(Protocol):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
-
-
-def crop(image: Image, face: Face, margin: float) -> Image:
-    """The pixels to classify: the square around the face, widened by `margin` of its longer side.
-
-    A face that is the whole image stays as it is: there is nothing around it.
-    """
-    if face.box_xywh == (0, 0, image.shape[1], image.shape[0]):
-        return image
-    return crop_face(image, face.box_xywh, margin)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import DeviceError
 from ..metadata import InputSpec
-from ..preprocess import Image, halve, to_colour
+from ..preprocess import Image, resize, to_colour
 from .detector import Face, FaceDetector
 
 CASCADE = "haarcascade_frontalface_default.xml"
@@ -18,7 +18,9 @@ WORKING_SIDE = 320  # pixels: cost falls with the square of the size, faces down
 
 
 class HaarDetector(FaceDetector):
-    """Frontal faces, found on the image halved until its longer side is under 2 × `working_side` pixels."""
+    """Frontal faces, found on the image shrunk until its longer side is at most `working_side` pixels."""
+
+    stride = 3
 
     def __init__(self, working_side: int = WORKING_SIDE, min_neighbours: int = 5) -> None:
         self._working_side = working_side
@@ -29,14 +31,15 @@ class HaarDetector(FaceDetector):
 
     def detect(self, image: Image) -> list[Face]:
         """Faces of a uint8 image, (H, W) grey or (H, W, 3) BGR, largest first. The score is always 1."""
-        grey, factor = to_colour(image, InputSpec()), 1
-        while max(grey.shape) >= 2 * self._working_side:
-            grey, factor = halve(grey), factor * 2
+        grey = to_colour(image, InputSpec())
+        factor = max(1.0, max(grey.shape) / self._working_side)
+        if factor > 1:
+            grey = resize(grey, (max(1, round(grey.shape[1] / factor)), max(1, round(grey.shape[0] / factor))))
         smallest = max(24, min(grey.shape) // 10)
         boxes = self._cascade.detectMultiScale(
             cv2.equalizeHist(grey), 1.1, self._min_neighbours, minSize=(smallest, smallest)
         )
-        faces = [Face(tuple(int(v) * factor for v in box)) for box in np.asarray(boxes).reshape(-1, 4)]  # type: ignore[arg-type]
+        faces = [Face(tuple(round(int(v) * factor) for v in box)) for box in np.asarray(boxes).reshape(-1, 4)]
         return sorted(faces, key=lambda face: -face.box_xywh[2] * face.box_xywh[3])
 
     def close(self) -> None:

@@ -3,18 +3,59 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
 
+from .. import console
 from ..run_config import RunConfig
 from .output import Output
 
 
 def open_outputs(config: RunConfig) -> list[Output]:
-    """One output for each option that names one; those opened are closed again when a later one fails."""
-    with ExitStack() as stack:
-        outputs: list[Output] = []
-        if config.jsonl is not None:
-            from .jsonlines import JsonLines
+    """One output for each option that names one; those opened are closed again when a later one fails.
 
-            outputs.append(stack.enter_context(JsonLines(config.jsonl)))
+    Raises DeviceError or OptionError when one cannot be opened.
+    """
+    outputs: list[Output] = []
+    with ExitStack() as stack:
+        if config.jsonl is not None:
+            outputs.append(stack.enter_context(_records(config, config.jsonl, "jsonl")))
+        if config.csv is not None:
+            outputs.append(stack.enter_context(_records(config, config.csv, "csv")))
+        if config.video is not None:
+            from .queued import Queued
+            from .video import AnnotatedVideo
+
+            video = AnnotatedVideo(Path(config.video))
+            outputs.append(stack.enter_context(Queued(video, wait=not config.is_live, limit=16)))
+        if config.show:
+            from .window import Window
+
+            outputs.append(stack.enter_context(Window()))
+        if config.web is not None:
+            from .web import WebOutput
+
+            page = stack.enter_context(WebOutput(config.web, config.web_token, config.frames))
+            console.note(f"page: {page.url}")
+            outputs.append(page)
+        if config.mqtt is not None:
+            from .mqtt import MqttOutput
+            from .mqtt_address import parse_mqtt
+
+            broker = parse_mqtt(config.mqtt, config.mqtt_ca, config.mqtt_password_file)
+            outputs.append(stack.enter_context(MqttOutput(broker, config.labels_in_order)))
         stack.pop_all()
-        return outputs
+    return outputs
+
+
+def _records(config: RunConfig, target: str, kind: str) -> Output:
+    """A record file in its format, of frames or of aggregates; behind a queue for a live camera."""
+    from .aggregate import Aggregate
+    from .csv import Csv
+    from .jsonl import JsonLines
+    from .queued import Queued
+    from .record_file import RecordFile
+
+    file = RecordFile(target, rotate_bytes=round(config.rotate_mb * 1e6), keep=config.keep)
+    records = JsonLines(file) if kind == "jsonl" else Csv(file)
+    output: Output = records if config.aggregate is None else Aggregate(config.aggregate, records)
+    return Queued(output, wait=False, limit=1024) if config.is_live else output

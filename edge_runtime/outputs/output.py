@@ -9,6 +9,10 @@ from ..preprocess import Image
 from ..results import FrameResult
 
 
+class ViewerClosed(Exception):  # noqa: N818 (it is none)
+    """Raised by `write` of an output that a person has closed, such as a window: the run ends as if the source had."""
+
+
 class Output(Protocol):
     """Takes results as they come. A context manager; `close` flushes and releases.
 

@@ -81,6 +81,14 @@ def test_reading_a_missing_file_says_so(tmp_path: Path) -> None:
         read_image(tmp_path / "none.jpg")
 
 
+@given(hnp.arrays(np.uint8, st.tuples(st.integers(2, 40), st.integers(2, 40), st.sampled_from([1, 3]))))
+def test_halve_is_the_mean_of_two_by_two_pixels_bit_for_bit(image: Image) -> None:
+    height, width = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
+    wide = image[:height, :width].astype(np.uint16)
+    sums = wide[0::2, 0::2] + wide[0::2, 1::2] + wide[1::2, 0::2] + wide[1::2, 1::2]
+    np.testing.assert_array_equal(halve(image), (sums + 2) >> 2)
+
+
 def test_halve_rounds_half_up() -> None:
     image = np.array([[1, 2, 9], [3, 4, 9], [9, 9, 9]], np.uint8)
     assert halve(image).tolist() == [[3]]  # (1 + 2 + 3 + 4 + 2) // 4

@@ -1,0 +1,108 @@
+"""Faces moved along with the picture on the frames between two detections.
+
+Median flow (Kalal, Mikolajczyk, Matas 2010): a grid of points inside the box is traced by sparse optical flow to the
+next frame; the box moves by the median shift and grows by the median change of distance between the points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .faces.detector import Face
+from .metadata import InputSpec
+from .preprocess import Image, resize, to_colour
+
+WORKING_SIDE = 320  # pixels of the longer side: flow needs no more, and costs in proportion
+GRID = 5  # points a side of the box
+WINDOW = (15, 15)
+LEVELS = 2
+ENOUGH = GRID * GRID // 2  # points that must be found again, else the face is lost
+
+
+class Follower:
+    """Remembers one frame and its faces; `follow` says where they are in the next."""
+
+    def __init__(self) -> None:
+        self._before: Image | None = None
+        self._scale = 1.0
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a frame to follow from."""
+        return self._before is not None
+
+    def see(self, image: Image) -> None:
+        """Remember a frame."""
+        self._before, self._scale = _reduced(image)
+
+    def follow(self, image: Image, faces: Sequence[Face]) -> list[Face]:
+        """The faces of the frame seen last, moved to this one, which is remembered in turn; lost ones are left out."""
+        before = self._before
+        self.see(image)
+        if before is None or self._before is None or before.shape != self._before.shape:
+            return []
+        moved = [self._move(before, self._before, face) for face in faces]
+        return [face for face in moved if face is not None]
+
+    def reset(self) -> None:
+        """Forget the frame."""
+        self._before = None
+
+    def _move(self, before: Image, after: Image, face: Face) -> Face | None:
+        points = _grid(face.box_xywh, self._scale)
+        there, found, _ = cv2.calcOpticalFlowPyrLK(
+            before,
+            after,
+            points.reshape(-1, 1, 2),
+            None,  # type: ignore[call-overload]
+            winSize=WINDOW,
+            maxLevel=LEVELS,
+        )
+        ok = found.ravel() == 1
+        if np.count_nonzero(ok) < ENOUGH:
+            return None
+        old, new = points[ok], there.reshape(-1, 2)[ok]
+        shift = np.median(new - old, axis=0) * self._scale
+        growth = _growth(old, new)
+        return _shifted(face, (float(shift[0]), float(shift[1])), growth)
+
+
+def _reduced(image: Image) -> tuple[Image, float]:
+    """The image in grey, its longer side at most WORKING_SIDE, and how many of its pixels one of the result spans."""
+    height, width = image.shape[:2]
+    scale = max(1.0, max(height, width) / WORKING_SIDE)
+    grey = to_colour(image, InputSpec())
+    return resize(grey, (max(1, round(width / scale)), max(1, round(height / scale)))), scale
+
+
+def _grid(box_xywh: tuple[int, int, int, int], scale: float) -> NDArray[np.float32]:
+    """GRID × GRID points inside the middle 80 % of the box, in reduced pixels, (N, 2)."""
+    x, y, w, h = box_xywh
+    shares = np.linspace(0.1, 0.9, GRID)
+    xs, ys = np.meshgrid(x + w * shares, y + h * shares)
+    return (np.stack([xs.ravel(), ys.ravel()], axis=1) / scale).astype(np.float32)
+
+
+def _growth(old: NDArray[np.float32], new: NDArray[np.float32]) -> float:
+    """Median ratio of the distances between all pairs of points, held within 0.8 to 1.25 a frame."""
+    first, second = np.triu_indices(len(old), 1)
+    before = np.linalg.norm(old[first] - old[second], axis=1)
+    after = np.linalg.norm(new[first] - new[second], axis=1)
+    return float(np.clip(np.median(after / before), 0.8, 1.25))
+
+
+def _shifted(face: Face, shift_xy: tuple[float, float], growth: float) -> Face:
+    x, y, w, h = face.box_xywh
+    centre_x, centre_y = x + w / 2, y + h / 2
+    side_w, side_h = max(1, round(w * growth)), max(1, round(h * growth))
+    left, top = round(centre_x + shift_xy[0] - side_w / 2), round(centre_y + shift_xy[1] - side_h / 2)
+    keypoints = tuple(
+        (centre_x + (px - centre_x) * growth + shift_xy[0], centre_y + (py - centre_y) * growth + shift_xy[1])
+        for px, py in face.keypoints
+    )
+    return replace(face, box_xywh=(left, top, side_w, side_h), keypoints=keypoints)

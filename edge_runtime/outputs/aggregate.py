@@ -1,0 +1,92 @@
+"""Counts and means over time instead of single faces, for those who want to know no more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ..preprocess import Image
+from ..results import SCHEMA_VERSION, FrameResult
+from .output import Output
+
+
+class Recorder(Protocol):
+    """What an aggregate is written to: JSON lines, CSV."""
+
+    def record(self, document: Mapping[str, Any]) -> None:
+        """Write one document."""
+        ...
+
+    def close(self) -> None:
+        """Flush and release."""
+        ...
+
+
+@dataclass
+class Interval:
+    """What was seen in one stretch of time: frames, faces over all frames, and sums by label."""
+
+    source: str
+    from_s: float
+    frames: int = 0
+    faces: int = 0
+    most_faces: int = 0
+    probabilities: dict[str, float] = field(default_factory=dict)
+    labels: dict[str, int] = field(default_factory=dict)
+
+    def add(self, result: FrameResult) -> None:
+        """Count one frame."""
+        self.frames += 1
+        self.faces += len(result.faces)
+        self.most_faces = max(self.most_faces, len(result.faces))
+        for face in result.faces:
+            self.labels[face.label] = self.labels.get(face.label, 0) + 1
+            for label, p in face.probabilities.items():
+                self.probabilities[label] = self.probabilities.get(label, 0.0) + p
+
+    def to_json(self, until_s: float) -> dict[str, Any]:
+        """No id, no box, no single face. probabilities: means over all faces of all frames; empty without faces."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "source": self.source,
+            "from_s": round(self.from_s, 3),
+            "until_s": round(until_s, 3),
+            "frames": self.frames,
+            "mean_faces": round(self.faces / self.frames, 4),
+            "most_faces": self.most_faces,
+            "probabilities": {label: round(total / self.faces, 6) for label, total in self.probabilities.items()},
+        }
+
+
+class Aggregate(Output):
+    """Writes one document for every `seconds` in which there were frames, and for what is left at the end."""
+
+    needs_image = False
+
+    def __init__(self, seconds: float, recorder: Recorder) -> None:
+        self._seconds = seconds
+        self._recorder = recorder
+        self._interval: Interval | None = None
+        self._last_s = 0.0
+
+    def write(self, result: FrameResult, image: Image | None) -> None:
+        """Count a frame; when it lies past the interval, write that first."""
+        start = result.time_s // self._seconds * self._seconds
+        if self._interval is not None and start > self._interval.from_s:
+            self._write(self._interval.from_s + self._seconds)
+        if self._interval is None:
+            self._interval = Interval(result.source, start)
+        self._interval.add(result)
+        self._last_s = result.time_s
+
+    def close(self) -> None:
+        """Write what is left, then close the file."""
+        if self._interval is not None:
+            self._write(self._last_s)
+        self._recorder.close()
+
+    def _write(self, until_s: float) -> None:
+        if self._interval is not None:
+            self._recorder.record(self._interval.to_json(until_s))
+        self._interval = None

@@ -1,0 +1,109 @@
+"""A video with the faces drawn in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ..annotate import annotate
+from ..console import quiet_native
+from ..errors import DeviceError, OptionError
+from ..preprocess import Image
+from ..results import FrameResult, TrackedFace
+from .output import Output
+
+CODECS = {".avi": "MJPG", ".mkv": "MJPG", ".mp4": "mp4v", ".mov": "mp4v"}
+LOOK_AHEAD = 8  # frames held back until the frame rate is known
+LONGEST_GAP_S = 5.0  # a longer pause of the camera is cut out
+
+
+class AnnotatedVideo(Output):
+    """Writes every frame with boxes and labels, at the frame rate of its first frames, in time with the source."""
+
+    needs_image = True
+
+    def __init__(self, path: Path) -> None:
+        """Raises OptionError for a suffix without a codec, DeviceError when the folder is not writable."""
+        if path.suffix.lower() not in CODECS:
+            raise OptionError(f"--video {path}: write to one of {', '.join(sorted(CODECS))}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"")
+        except OSError as error:
+            raise DeviceError(f"cannot write {path}: {error.strerror or error}") from error
+        self._path = path
+        self._held: list[tuple[float, Image]] = []
+        self._writer: Any = None
+        self._size_wh = (0, 0)
+        self._fps = 0.0
+        self._end_s = 0.0
+
+    def write(self, result: FrameResult, image: Image | None) -> None:
+        """Draw and encode one frame."""
+        if image is None:
+            return
+        drawn = annotate(image, caption(result.faces))
+        if self._writer is None:
+            self._held.append((result.time_s, drawn))
+            if len(self._held) >= LOOK_AHEAD:
+                self._begin()
+            return
+        self._encode(result.time_s, drawn)
+
+    def close(self) -> None:
+        """Finish the file; one without any frame is removed."""
+        if self._held:
+            self._begin()
+        if self._writer is not None:
+            self._writer.release()
+            self._writer = None
+        elif self._path.exists() and self._path.stat().st_size == 0:
+            self._path.unlink()
+
+    def _begin(self) -> None:
+        times = [time_s for time_s, _ in self._held]
+        steps = np.diff(times)
+        self._fps = float(np.clip(1 / np.median(steps), 1, 120)) if steps.size and np.median(steps) > 0 else 25.0
+        first = self._held[0][1]
+        self._size_wh = (first.shape[1], first.shape[0])
+        codec = cv2.VideoWriter.fourcc(*CODECS[self._path.suffix.lower()])
+        with quiet_native():
+            self._writer = cv2.VideoWriter(str(self._path), codec, self._fps, self._size_wh)
+        if not self._writer.isOpened():
+            raise DeviceError(f"this OpenCV cannot encode {self._path.suffix}: try .avi")
+        self._end_s = times[0]
+        held, self._held = self._held, []
+        for time_s, drawn in held:
+            self._encode(time_s, drawn)
+
+    def _encode(self, time_s: float, drawn: Image) -> None:
+        """Write the frame as often as its time asks: not at all, once, or repeatedly after a gap."""
+        if (drawn.shape[1], drawn.shape[0]) != self._size_wh:  # a folder of photos
+            drawn = _fit(drawn, self._size_wh)
+        if not -LONGEST_GAP_S < time_s - self._end_s < LONGEST_GAP_S:
+            self._end_s = time_s
+        step_s = 1 / self._fps
+        while self._end_s <= time_s + step_s / 2:
+            self._writer.write(drawn)
+            self._end_s += step_s
+
+
+def caption(faces: Sequence[TrackedFace]) -> list[tuple[tuple[int, int, int, int], str]]:
+    """What is drawn for each face: box, and `#1 happy 83 %`, with a question mark while uncertain."""
+    return [
+        (f.box_xywh, f"#{f.id} {f.label}{'' if f.state == 'steady' else '?'} {100 * f.confidence:.0f} %") for f in faces
+    ]
+
+
+def _fit(picture: Image, size_wh: tuple[int, int]) -> Image:
+    """The picture inside a frame of the given size, its shape kept, black around."""
+    scale = min(size_wh[0] / picture.shape[1], size_wh[1] / picture.shape[0])
+    width, height = max(1, int(picture.shape[1] * scale)), max(1, int(picture.shape[0] * scale))
+    frame = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
+    left, top = (size_wh[0] - width) // 2, (size_wh[1] - height) // 2
+    frame[top : top + height, left : left + width] = cv2.resize(picture, (width, height))
+    return frame
