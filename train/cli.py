@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,9 +13,10 @@ import typer
 
 from ..edge_runtime import console, options
 from ..edge_runtime.errors import EdgeEmotionError, OptionError
+from ..edge_runtime.metrics import Metrics
 from .presets import PRESETS, Preset, get_preset
 from .runs import check_writable, default_folder, newest_unfinished, read_run
-from .trainer import PRECISIONS, RESUME_FILE, EpochResult, TrainConfig
+from .trainer import MODEL_FILE, PRECISIONS, RESUME_FILE, EpochResult, RunData, TrainConfig
 
 INTERRUPTED = 130
 
@@ -43,6 +44,7 @@ def train(
     """
     from ..edge_runtime.dataset import open_dataset
     from .keras_model import import_keras
+    from .plots import require_matplotlib
     from .trainer import load_data
 
     say = console.note if as_json else console.emit
@@ -67,53 +69,65 @@ def train(
                     f"{out} holds a run: --resume --out {out} goes on with it, or name another --out"
                 )
         import_keras()
+        require_matplotlib()
         check_writable(out)
         try:
             with console.progress("decoding") as bar:
                 run_data = load_data(dataset, config, bar)
-            _train(config, run_data, out, (out / RESUME_FILE).exists(), say, as_json)
+            train_and_plot(config, run_data, out, say, resume=(out / RESUME_FILE).exists())
         except KeyboardInterrupt:
             _interrupted(out)
             raise typer.Exit(INTERRUPTED) from None
+        if as_json:
+            console.emit_json({"run": str(out), "model": str(out / MODEL_FILE), **read_run(out)})
 
 
-def _train(config: TrainConfig, data: Any, out: Path, resume: bool, say: Any, as_json: bool) -> None:
+def train_and_plot(
+    config: TrainConfig,
+    data: RunData,
+    out: Path,
+    say: Callable[[str], None],
+    *,
+    resume: bool = False,
+    layers: bool = True,
+) -> Metrics:
+    """Train into `out` with a line an epoch through `say`, then draw the plots.
+
+    An interrupted run is drawn as far as it went, and KeyboardInterrupt passes through.
+    """
     from .plots import plot_confusion, plot_history
     from .trainer import read_history, train
 
     def on_start(summary: str, device: str) -> None:
-        say(summary)
+        say(summary if layers else summary.splitlines()[-1])
         images = f"{len(data.train)} training and {len(data.validation)} {data.validation.name} images"
-        say(f"{config.preset.name}: {images} of {', '.join(config.classes)}")
+        say(f"\n{config.preset.name}: {images} of {', '.join(config.classes)}")
         if data.findings:
             left_out = ", ".join(f"{n} {name}" for name, n in data.findings.counts().items() if n)
             say(f"left out of training: {left_out or 'nothing'}")
         say(f"device: {device}, {config.precision}\n")
 
-    with _EpochBar(config.preset.epochs) as bar:
+    def on_epoch(row: EpochResult) -> None:
+        bar.close()
+        say(row.line(config.preset.epochs))
 
-        def on_epoch(row: EpochResult) -> None:
-            bar.close()
-            say(row.line(config.preset.epochs))
-
-        try:
-            metrics = train(config, data, out, resume=resume, on_epoch=on_epoch, on_step=bar.move, on_start=on_start)
-        finally:
-            bar.close()
-            if (out / RESUME_FILE).exists():
-                plot_history(read_history(out), out)
+    bar = _EpochBar()
+    try:
+        metrics = train(config, data, out, resume=resume, on_epoch=on_epoch, on_step=bar.move, on_start=on_start)
+    finally:
+        bar.close()
+        if (out / RESUME_FILE).exists():
+            plot_history(read_history(out), out)
     plot_confusion(metrics, out)
-    record = read_run(out)
-    if as_json:
-        console.emit_json({"run": str(out), "model": str(out / "model.keras"), **record})
-        return
     accuracy = console.percent_ci(metrics.accuracy, metrics.accuracy_ci95)
-    say(f"\nbest epoch {record['best_epoch']}: {data.validation.name} accuracy {accuracy}, n = {metrics.n}")
-    say(f"model: {out / 'model.keras'}   record and plots: {out}/")
+    best = read_run(out)["best_epoch"]
+    say(f"\nbest epoch {best}: {data.validation.name} accuracy {accuracy}, n = {metrics.n}")
+    say(f"model: {out / MODEL_FILE}   record and plots: {out}/")
+    return metrics
 
 
 def _interrupted(out: Path) -> None:
-    kept = f"{out / 'model.keras'} holds the best epoch so far; " if (out / "model.keras").exists() else ""
+    kept = f"{out / MODEL_FILE} holds the best epoch so far; " if (out / MODEL_FILE).exists() else ""
     console.note(f"interrupted: {kept}go on with: edge-emotion train --resume --out {out}")
 
 
@@ -131,15 +145,9 @@ def _override(preset: Preset, epochs: int | None, batch_size: int | None) -> Pre
 class _EpochBar:
     """A progress bar that opens with an epoch's first step and goes before its line is printed."""
 
-    def __init__(self, epochs: int) -> None:
+    def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
         self._move: console.Progress | None = None
-
-    def __enter__(self) -> _EpochBar:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def move(self, step: int, steps: int) -> None:
         if self._move is None:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..edge_runtime.errors import RuntimeMissingError
 from ..edge_runtime.metadata import write_atomically
 from ..edge_runtime.metrics import Metrics
 from .trainer import EpochResult
 
 TRAIN_COLOUR, VALIDATION_COLOUR, GREY = "#3b6fb6", "#d1632a", "#666666"
+
+
+def require_matplotlib() -> None:
+    """Raise RuntimeMissingError when the plots could not be drawn at the end."""
+    if find_spec("matplotlib") is None:
+        raise RuntimeMissingError("matplotlib is not installed: pip install 'edge-emotion[train]'")
 
 
 def plot_history(history: Sequence[EpochResult], out: Path) -> None:
