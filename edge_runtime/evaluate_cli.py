@@ -15,10 +15,18 @@ def evaluate(
     data: options.Data,
     split: options.SplitName = "validation",
     classes: options.Classes = None,
+    detector: Annotated[
+        str | None, typer.Option(help="Also show each image to this face detector: what its framing costs.")
+    ] = None,
+    margin: Annotated[
+        float | None, typer.Option(min=0, max=2, help="Crop margin for --detector instead of the model's own.")
+    ] = None,
+    stress: Annotated[
+        bool, typer.Option("--stress", help="Also under blur, darkness, noise, … at three strengths each.")
+    ] = False,
     labels: options.Labels = None,
     input_spec: options.Input = None,
     backend: options.Backend = "auto",
-    threads: options.Threads = 1,
     as_json: options.Json = False,
 ) -> None:
     """Accuracy with its 95 % interval, macro-F1, recall by class, calibration and confusion, on every image of a split.
@@ -30,36 +38,88 @@ def evaluate(
     from .evaluate import load_split_for
 
     with console.foreign_output_to_stderr():
-        classifier = open_model(model, labels, input_spec, backend, threads)
+        classifier = open_model(model, labels, input_spec, backend)
         with console.progress("decoding") as bar:
             images = load_split_for(classifier, open_dataset(data), split, options.parse_classes(classes), bar)
         with console.progress("evaluating") as bar:
             result = run(classifier, images, bar)
+        document = {"schema_version": 1, "model": model, **result.to_json()}
+        if detector is not None:
+            document["through_detector"] = _through_detector(classifier, images, detector, margin)
+        if stress:
+            document["stress"] = _under_stress(classifier, images)
         if as_json:
-            console.emit_json({"schema_version": 1, "model": model, **result.to_json()})
-            return
-        metrics = result.metrics
-        console.emit(f"{model} on {images.name} of {data}, n = {metrics.n}")
-        console.emit(f"accuracy  {console.percent_ci(metrics.accuracy, metrics.accuracy_ci95)}")
-        console.emit(f"macro-F1  {metrics.macro_f1:.4f}")
-        console.emit(f"ECE       {metrics.ece:.4f}\n")
-        rows = [
-            [name, console.percent(r.recall, 1), console.percent(r.precision, 1), f"{r.f1:.3f}", str(r.n)]
-            for name, r in metrics.per_class.items()
-        ]
-        console.emit(console.table(["class", "recall", "precision", "F1", "n"], rows))
-        console.emit("\nconfusion (rows: true, columns: predicted)")
-        rows = [[name, *map(str, row)] for name, row in zip(metrics.labels, metrics.confusion, strict=True)]
-        console.emit(console.table(["", *(name[:8] for name in metrics.labels)], rows))
+            console.emit_json(document)
+        else:
+            console.emit(f"{model} on {images.name} of {data}, n = {document['n']}")
+            _print(document)
 
 
-def open_model(model: str, labels: str | None, input_spec: str | None, backend: str, threads: int) -> Any:
-    """A `.keras` file through the training side, anything else through the TFLite classifier."""
+def open_model(model: str, labels: str | None, input_spec: str | None, backend: str) -> Any:
+    """A `.keras` file through the training side, anything else on the TFLite runtime, one interpreter a core."""
     if Path(model).suffix in (".keras", ".h5", ".hdf5"):
         from importlib import import_module
 
         return import_module("edge_emotion.train.keras_model").KerasClassifier.open(Path(model))
-    from .classifier import EmotionClassifier
+    from .evaluate import ParallelClassifier
 
-    declared = options.parse_declared(labels, input_spec)
-    return EmotionClassifier(model, metadata=declared, backend=backend, threads=threads)
+    return ParallelClassifier(model, metadata=options.parse_declared(labels, input_spec), backend=backend)
+
+
+def _through_detector(classifier: Any, images: Any, name: str, margin: float | None) -> dict[str, Any]:
+    from .evaluate import evaluate as run
+    from .faces import open_detector
+    from .framing import through_detector
+
+    chosen = classifier.metadata.crop_margin if margin is None else margin
+    with open_detector(name) as detector, console.progress("detecting") as bar:
+        framed = through_detector(images, classifier.metadata.input, detector, chosen, bar)
+    own, same = run(classifier, framed.found).metrics, run(classifier, framed.same).metrics
+    return {
+        "detector": name,
+        "crop_margin": chosen,
+        "asked": framed.asked,
+        "n": own.n,
+        "accuracy": own.accuracy,
+        "accuracy_ci95": list(own.accuracy_ci95),
+        "accuracy_ready_made": same.accuracy,
+    }
+
+
+def _under_stress(classifier: Any, images: Any) -> dict[str, list[dict[str, float]]]:
+    from .evaluate import evaluate as run
+    from .stress import STRENGTHS, degrade
+
+    table: dict[str, list[dict[str, float]]] = {}
+    with console.progress("under stress") as bar:
+        for done, (kind, strengths) in enumerate(STRENGTHS.items()):
+            table[kind] = [
+                {"strength": s, "accuracy": run(classifier, degrade(images, kind, s)).metrics.accuracy}
+                for s in strengths
+            ]
+            bar(done + 1, len(STRENGTHS))
+    return table
+
+
+def _print(document: dict[str, Any]) -> None:
+    console.emit(f"accuracy  {console.percent_ci(document['accuracy'], document['accuracy_ci95'])}")
+    console.emit(f"macro-F1  {document['macro_f1']:.4f}")
+    console.emit(f"ECE       {document['ece']:.4f}\n")
+    rows = [
+        [name, console.percent(r["recall"], 1), console.percent(r["precision"], 1), f"{r['f1']:.3f}", str(r["n"])]
+        for name, r in document["per_class"].items()
+    ]
+    console.emit(console.table(["class", "recall", "precision", "F1", "n"], rows))
+    console.emit("\nconfusion (rows: true, columns: predicted)")
+    rows = [[name, *map(str, row)] for name, row in zip(document["labels"], document["confusion"], strict=True)]
+    console.emit(console.table(["", *(name[:8] for name in document["labels"])], rows))
+    if seen := document.get("through_detector"):
+        console.emit(
+            f"\nthrough {seen['detector']}, crop margin {seen['crop_margin']:g}: found {seen['n']} of {seen['asked']}; "
+            f"on these {console.percent_ci(seen['accuracy'], seen['accuracy_ci95'])}, "
+            f"ready-made crops {console.percent(seen['accuracy_ready_made'])}"
+        )
+    if stressed := document.get("stress"):
+        console.emit("\naccuracy under stress")
+        rows = [[kind, *(console.percent(r["accuracy"]) for r in results)] for kind, results in stressed.items()]
+        console.emit(console.table(["", "weak", "medium", "strong"], rows))

@@ -18,7 +18,7 @@ def test_boxes_come_back_in_the_pictures_own_pixels(monkeypatch: pytest.MonkeyPa
         def empty(self) -> bool:
             return False
 
-        def detectMultiScale(self, grey: np.ndarray, *_: object, **__: object) -> np.ndarray:  # type: ignore[type-arg]
+        def detectMultiScale(self, grey: np.ndarray, *_: object, **__: object) -> np.ndarray:
             assert grey.shape == (240, 320)
             return np.array([[10, 20, 30, 30], [1, 2, 50, 50]])
 

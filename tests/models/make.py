@@ -7,6 +7,7 @@ Each computes three logits of an image's mean brightness m (0 black, 1 white): d
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from edge_emotion.edge_runtime.metadata import FACE_48, ModelMetadata, attach
@@ -20,12 +21,13 @@ def main() -> None:
     """Write brightness-float32.tflite and brightness-int8.tflite."""
     import tensorflow as tf
 
-    @tf.function(input_signature=[tf.TensorSpec([1, 48, 48, 1], tf.float32, name="image")])
-    def brightness(image: tf.Tensor) -> tf.Tensor:
+    def brightness(image: Any) -> Any:
         return tf.matmul(tf.reduce_mean(image, axis=[1, 2]), KERNEL) + BIAS
 
+    signature = tf.TensorSpec([1, 48, 48, 1], tf.float32, name="image")
+    function = tf.function(brightness).get_concrete_function(signature)
     for precision in ("float32", "int8"):
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([brightness.get_concrete_function()])
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
         if precision == "int8":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.representative_dataset = lambda: (
