@@ -10,7 +10,7 @@ MEMORY = 0.9  # of the running averages
 
 
 class Pace:
-    """Every Nth frame; or, "auto", as often as the frame time of a live camera allows, and each `stride`th of a file."""
+    """Every Nth frame; or, "auto", as often as a live camera's frame time allows, and each `stride`th of a file."""
 
     def __init__(self, every: int | Literal["auto"], stride: int = 1) -> None:
         self._auto = every == "auto"

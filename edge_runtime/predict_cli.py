@@ -16,6 +16,7 @@ def predict(
         str, typer.Option("--model", "-m", help="A .tflite file, or the name of a bundled model.")
     ] = "edge-m",
     classes: options.Classes = None,
+    detector: options.Detector = "auto",
     no_detect: Annotated[bool, typer.Option("--no-detect", help="Each image is a face crop already.")] = False,
     save: Annotated[
         Path | None, typer.Option("--save", help="Write an annotated copy: a file, or a folder for several images.")
@@ -35,29 +36,25 @@ def predict(
     from .annotate import annotate
     from .classifier import EmotionClassifier
     from .errors import DeviceError, OptionError
-    from .faces import Face
-    from .faces.haar import HaarDetector
-    from .preprocess import crop_face, read_image
+    from .faces import crop, open_detector
+    from .preprocess import read_image
 
     if save is not None and len(images) > 1 and save.suffix:
         raise OptionError(f"--save names one file, {save}, but there are {len(images)} images: name a folder")
+    for path in images:
+        if not path.is_file():
+            read_image(path)  # says why, before anything is opened
     declared = options.parse_declared(labels, input_spec)
     wanted = options.parse_classes(classes)
     documents: list[dict[str, Any]] = []
-    with EmotionClassifier(model, metadata=declared, classes=wanted, backend=backend, threads=threads) as classifier:
-        detector = None if no_detect else HaarDetector()
+    with (
+        EmotionClassifier(model, metadata=declared, classes=wanted, backend=backend, threads=threads) as classifier,
+        open_detector("none" if no_detect else detector, backend=backend, threads=threads) as finder,
+    ):
+        margin = classifier.metadata.crop_margin
         for path in images:
             image = read_image(path)
-            whole = Face((0, 0, image.shape[1], image.shape[0]))
-            faces = detector.detect(image) if detector else [whole]
-            margin = classifier.metadata.crop_margin
-            results = [
-                (
-                    face.box_xywh,
-                    classifier.predict(crop_face(image, face.box_xywh, margin) if detector else image),
-                )
-                for face in faces
-            ]
+            results = [(face.box_xywh, classifier.predict(crop(image, face, margin))) for face in finder.detect(image)]
             documents.append(
                 {
                     "image": str(path),

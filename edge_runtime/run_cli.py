@@ -28,7 +28,7 @@ def run(
         str, typer.Option("--model", "-m", help="A .tflite file, or the name of a bundled model.")
     ] = "edge-m",
     classes: options.Classes = None,
-    detector: Annotated[str, typer.Option(help="auto, blazeface, haar, yunet:PATH or none.")] = "auto",
+    detector: options.Detector = "auto",
     detect_every: Annotated[
         str,
         typer.Option(metavar="N|auto", help="Search each Nth frame, follow in between; auto keeps a camera's rate."),
@@ -58,17 +58,22 @@ def run(
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Show a window (q ends); needs a screen.")] = False,
     web: Annotated[
-        str | None, typer.Option("--web", metavar="HOST:PORT", help="A live page; 127.0.0.1:8080 for this machine only.")
+        str | None,
+        typer.Option("--web", metavar="HOST:PORT", help="A live page; 127.0.0.1:8080 for this machine only."),
     ] = None,
     web_token: Annotated[
         str | None,
-        typer.Option("--web-token", envvar="EDGE_EMOTION_WEB_TOKEN", help="What the page asks for; needed on a network."),
+        typer.Option(
+            "--web-token", envvar="EDGE_EMOTION_WEB_TOKEN", help="What the page asks for; needed on a network."
+        ),
     ] = None,
     no_frames: Annotated[bool, typer.Option("--no-frames", help="A page without the picture.")] = False,
     mqtt: Annotated[
         str | None,
         typer.Option(
-            "--mqtt", metavar="URL", help="mqtt://[USER@]HOST[:PORT][/TOPIC], mqtts:// for TLS. Home Assistant finds it."
+            "--mqtt",
+            metavar="URL",
+            help="mqtt://[USER@]HOST[:PORT][/TOPIC], mqtts:// for TLS. Home Assistant finds it.",
         ),
     ] = None,
     mqtt_ca: Annotated[

@@ -17,10 +17,10 @@ class RunConfig:
 
     size (width, height) and fps are asked of a camera; wait: for a camera that is not there yet. detect_every: search
     for faces on each Nth frame and follow them in between; "auto" searches a live camera as often as its frame rate
-    allows, and every frame of a file (every third with the slow Haar detector). half_life (seconds), margin, settle and unsettle: see `Smoothing`. jsonl and csv:
-    a file, or - for stdout; rotate_mb: begin a new one at this size (0 never), keeping `keep` old ones. video: a file.
-    web: host:port of the page, web_token what it asks for, frames whether it shows the picture. mqtt: a broker.
-    aggregate: write only counts and mean probabilities of so many seconds. max_frames: stop after so many; None never.
+    allows, and every frame of a file (every third with the slow Haar detector). half_life (seconds), margin, settle
+    and unsettle: see `Smoothing`. jsonl and csv: a file, or - for stdout; rotate_mb: begin a new one at this size (0
+    never), keeping `keep` old ones. video: a file. aggregate: write only counts and mean probabilities of so many
+    seconds. max_frames: stop after so many; None never.
 
     Raises OptionError for a value out of range, and for outputs that contradict each other.
     """
