@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from edge_emotion.train.drawn_faces import write_dataset
 
 ALLOWED_SKIPS = ("real data", "hardware")
 
@@ -26,3 +29,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         if not reason.startswith(ALLOWED_SKIPS):
             reporter.write_line(f"not allowed to skip here: {report.nodeid}: {reason}", red=True)
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def drawn_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small dataset of drawn faces in the Kaggle layout: 12 training and 4 validation images of 7 classes."""
+    return write_dataset(tmp_path_factory.mktemp("drawn"), 12, 4)
