@@ -1,4 +1,4 @@
-"""`edge-emotion convert`."""
+"""`edge-emotion convert`, the command."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..edge_runtime import console, options
 
 def convert(
     model: Annotated[
-        Path | None, typer.Argument(help="A .keras file or SavedModel folder; the newest run under runs/ by default.")
+        Path | None, typer.Argument(help="A .keras file or SavedModel folder; by default the newest run under runs/.")
     ] = None,
     data: options.OptionalData = None,
     float32: Annotated[bool, typer.Option("--float32", help="Make the float32 file.")] = False,
@@ -80,6 +80,9 @@ def convert(
             console.note(f"model: {model} (the newest run)")
         if not model.exists():
             raise ModelError(f"model {model} does not exist")
+        if model.suffix == ".tflite":
+            _compile_only(model, edgetpu, as_json)
+            return
         metadata = declared or (model_metadata.read(model) if model.is_file() else None)
         if metadata is None:
             raise ModelError(f"{model} says nothing of its labels and input: give --labels and --input")
@@ -125,3 +128,20 @@ def convert(
     for output in result.outputs:
         if output.coral and output.coral.compilation and output.coral.compilation.failure:
             raise ModelError(f"edgetpu_compiler failed on {output.path}: {output.coral.compilation.failure}")
+
+
+def _compile_only(model: Path, edgetpu: bool, as_json: bool) -> None:
+    """`convert X.tflite --edgetpu`: a file converted earlier, compiled where the compiler is. Needs no TensorFlow."""
+    from ..edge_runtime.errors import ModelError, OptionError
+    from .coral import compile_file
+    from .printing import print_coral
+
+    if not edgetpu:
+        raise OptionError(f"{model} is converted already: convert takes a .tflite only with --edgetpu")
+    coral = compile_file(model)
+    if as_json:
+        console.emit_json({"schema_version": 1, "source": str(model), "edgetpu": coral.to_json()})
+    else:
+        print_coral(coral)
+    if coral.compilation and coral.compilation.failure:
+        raise ModelError(f"edgetpu_compiler failed on {model}: {coral.compilation.failure}")

@@ -11,30 +11,13 @@ from ..edge_runtime.evaluate import Evaluation
 from ..edge_runtime.metadata import ModelMetadata
 from .calibration import Calibration
 from .contract import Contract, Cost
-from .edgetpu import Compilation
+from .coral import CoralFile
 from .flips import FlipReport
 from .layers import LayerReport
 from .recipes import Recipe
 from .targets import Verdict
 
 SCHEMA_VERSION = 1
-
-
-@dataclass(frozen=True)
-class CoralFile:
-    """What `--edgetpu` came to. path: the compiled file, None where there is none. command: what compiles it."""
-
-    command: tuple[str, ...]
-    path: Path | None = None
-    compilation: Compilation | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready dict."""
-        return {
-            "path": str(self.path) if self.path else None,
-            "command": list(self.command),
-            **(self.compilation.to_json() if self.compilation else {"compiled": False}),
-        }
 
 
 @dataclass(frozen=True)

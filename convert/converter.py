@@ -14,12 +14,12 @@ from ..edge_runtime import metadata as model_metadata
 from ..edge_runtime.dataset import Split
 from ..edge_runtime.errors import DatasetError, ModelError, OptionError
 from ..edge_runtime.labels import class_indices
-from ..edge_runtime.metadata import ModelMetadata, write_atomically
+from ..edge_runtime.metadata import ModelMetadata
 from ..edge_runtime.preprocess import Image
 from .calibration import Calibration
 from .contract import DEFAULT, Contract
-from .conversion import Conversion, CoralFile, Output
-from .edgetpu import compile_command, compile_model
+from .conversion import Conversion, Output
+from .coral import compile_file
 from .lowering import Job, lower
 from .recipes import FLOAT32, RECIPES, Recipe
 from .source import source_sha256
@@ -81,7 +81,7 @@ def convert_model(
         with stage(f"verifying {recipe.name}") as progress:
             output = verifier.verify(files[recipe], recipe, files[FLOAT32], progress)
         if edgetpu and recipe.io == "int8" and not output.rejected:
-            output = dataclasses.replace(output, coral=_compile(output))
+            output = dataclasses.replace(output, coral=compile_file(output.path))
         outputs.append(output)
         if fix and recipe.precision == "int8" and output.breaches:
             with stage("keeping layers in float") as progress:
@@ -108,19 +108,6 @@ def _repair(job: Job, verifier: Verifier, failed: Output, exact: bytes, progress
         if not output.breaches:
             break
     return output
-
-
-def _compile(output: Output) -> CoralFile:
-    """Compile an int8 file, and put its metadata into the compiled one."""
-    command = tuple(compile_command(output.path))
-    compilation = compile_model(output.flatbuffer, output.path.stem)
-    if compilation is None or compilation.content is None:
-        return CoralFile(command, None, compilation)
-    path = output.path.with_name(f"{output.path.stem}_edgetpu.tflite")
-    record = model_metadata.parse_conversion(output.path.read_bytes()) or {}
-    record["edgetpu"] = compilation.to_json()
-    write_atomically(path, model_metadata.attach(compilation.content, output.metadata, record))
-    return CoralFile(command, path, compilation)
 
 
 def _no_images() -> Image:

@@ -71,13 +71,18 @@ class Compilation:
         """Rows that stay on the CPU."""
         return tuple(op for op in self.operators if not op.mapped)
 
+    @property
+    def mapped(self) -> int:
+        """How many operators run on the Edge TPU."""
+        return sum(op.count for op in self.operators if op.mapped)
+
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict, without the compiled bytes."""
         return {
             "compiler": self.version,
             "compiled": self.content is not None,
             "operators": [{"name": op.name, "count": op.count, "status": op.status} for op in self.operators],
-            "mapped": sum(op.count for op in self.operators if op.mapped),
+            "mapped": self.mapped,
             "unmapped": sum(op.count for op in self.unmapped),
             "on_chip_bytes": self.on_chip_bytes,
             "off_chip_bytes": self.off_chip_bytes,

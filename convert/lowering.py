@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -98,9 +99,10 @@ def _convert(source: Source, recipe: Recipe, calibration: Image) -> bytes:
 
     # Without its trackable object the function is frozen and lowered directly, with no SavedModel written in between:
     # six times faster, and the only way that keeps variables of a Keras 3 model out of the file.
+    function = source.concrete_function()
     with warnings.catch_warnings(), quiet_native():
         warnings.simplefilter("ignore")
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([source.concrete_function()])
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
         # Per-channel dense layers are version 12 of FULLY_CONNECTED, which tflite-runtime 2.14 does not have.
         converter._experimental_disable_per_channel_quantization_for_dense_layers = True
         if recipe.precision != "float32":
@@ -118,7 +120,11 @@ def _convert(source: Source, recipe: Recipe, calibration: Image) -> bytes:
         try:
             return bytes(converter.convert())
         except Exception as error:  # the converter raises ConverterError, ValueError, RuntimeError, …
-            raise ModelError(f"this model cannot be converted to {recipe.name}: {_reason(str(error))}") from error
+            refusal = error
+    operators = {op.name: op.type for op in function.graph.get_operations()}
+    raise ModelError(
+        f"this model cannot be converted to {recipe.name}: {_reason(str(refusal), operators)}"
+    ) from refusal
 
 
 def _quantise(calibrated: bytes, recipe: Recipe) -> bytes:
@@ -142,13 +148,13 @@ def _quantise(calibrated: bytes, recipe: Recipe) -> bytes:
     return bytes(quantised)
 
 
-def _reason(text: str) -> str:
-    """The line of a converter's message that says what is wrong: the operator, and the layer it came from."""
-    operators = sorted(set(re.findall(r"'(tf\.\w+)' op is neither", text)))
-    if operators:
-        layers = sorted(set(re.findall(r'loc\("([^"]+)"', text)) | set(re.findall(r'"([\w/]+)"\("', text)))
+def _reason(text: str, operators: Mapping[str, str]) -> str:
+    """What a converter's message comes down to. operators: name → type of those in the model's TensorFlow graph."""
+    missing = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", text)))
+    if missing:
+        layers = [name.rpartition("/")[0] for name, kind in operators.items() if kind in missing]
         where = f" (layer {', '.join(layers[:3])})" if layers else ""
-        return f"TFLite has no operator {', '.join(operators)}{where}: build the model from layers that TFLite has"
+        return f"TFLite has no operator {', '.join(missing)}{where}: build the model from layers that TFLite has"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[0][:300] if lines else "the converter gives no reason"
 

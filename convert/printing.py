@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..edge_runtime import console
 from .conversion import Conversion, Output
+from .coral import CoralFile
 
 
 def print_conversion(result: Conversion) -> None:
@@ -68,29 +69,29 @@ def _print_details(output: Output) -> None:
         if verdict.verdict in ("fails", "garbage") or (output.recipe.precision == "int8" and target == "edgetpu"):
             console.emit(f"  {target}: {verdict.verdict}: {verdict.reason}")
     if output.coral is not None:
-        _print_coral(output)
+        print_coral(output.coral)
 
 
-def _print_coral(output: Output) -> None:
-    coral = output.coral
-    assert coral is not None
-    if coral.compilation is None:
-        console.emit("  edgetpu_compiler is not on PATH: this file is ready for it. On x86-64 Debian or in Colab run")
+def print_coral(coral: CoralFile) -> None:
+    """What `--edgetpu` came to, through `console.emit`."""
+    if coral.compilation is None and coral.path is None:
+        console.emit("  edgetpu_compiler is not on PATH: a bare file is ready for it. On x86-64 Debian or in Colab run")
         console.emit(f"    {' '.join(coral.command)}")
+        console.emit(
+            "  and convert the .tflite with --edgetpu once more, which puts the metadata into the compiled file"
+        )
+        return
+    if coral.compilation is None:
+        console.emit(f"  compiled elsewhere, metadata is in it: {coral.path}")
         return
     if coral.path is None:
         console.emit(f"  edgetpu_compiler failed: {coral.compilation.failure}")
-        return
-    mapped = sum(op.count for op in coral.compilation.operators if op.mapped)
-    total = sum(op.count for op in coral.compilation.operators)
-    console.emit(
-        f"  compiled for the Edge TPU: {coral.path}, {mapped} of {total} operators mapped (not run on a Coral)"
-    )
+    else:
+        mapped, total = coral.compilation.mapped, sum(op.count for op in coral.compilation.operators)
+        console.emit(f"  compiled: {coral.path}, {mapped} of {total} operators mapped (not run on a Coral)")
     for op in coral.compilation.unmapped:
         console.emit(f"    {op.name} {op.count}×: {op.status}")
-    for label, amount in (
-        ("on-chip", coral.compilation.on_chip_bytes),
-        ("streamed", coral.compilation.off_chip_bytes),
-    ):
+    memory = (("on-chip", coral.compilation.on_chip_bytes), ("streamed", coral.compilation.off_chip_bytes))
+    for label, amount in memory:
         if amount is not None:
             console.emit(f"    {label} weights {amount / 2**20:.2f} MiB")

@@ -119,7 +119,7 @@ def _ran(result: Probe, metadata: ModelMetadata, reference: Reference | None) ->
 
 def _centred(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Without the constant that a softmax does not see: logits and logarithms of probabilities become comparable."""
-    return logits - logits.mean(axis=1, keepdims=True)
+    return np.asarray(logits - logits.mean(axis=1, keepdims=True))
 
 
 def _by_version(graph: Graph) -> Verdict:
