@@ -1,0 +1,139 @@
+"""A systemd service that runs `edge-emotion run` from boot on, with its options in a file that can be edited."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .config_file import Value, write_toml
+from .errors import OptionError, OutputError
+from .metadata import write_atomically
+
+RESTART_AFTER_S = 5
+STOP_WITHIN_S = 5  # `run` ends within 2
+
+
+@dataclass(frozen=True)
+class Service:
+    """Where the unit and the options go, and as whom it runs. user: only for a system service."""
+
+    name: str
+    unit_path: Path
+    config_path: Path
+    working_directory: Path
+    python: str
+    user: str | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", self.name):
+            raise OptionError(f"a service name is letters, digits, -, _ and ., got {self.name!r}")
+
+    @property
+    def unit(self) -> str:
+        """The text of the unit."""
+        command = [self.python, "-m", "edge_emotion.edge_runtime.cli", "run", "--config", str(self.config_path)]
+        network = "Wants=network-online.target\nAfter=network-online.target\n" if self.user else ""
+        run_as = f"User={self.user}\nProtectSystem=full\nPrivateTmp=yes\n" if self.user else ""
+        return f"""\
+# Written by `edge-emotion service install`; the options are in {self.config_path}
+[Unit]
+Description=edge-emotion ({self.name}): apparent facial expressions on this device
+{network}StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+ExecStart={" ".join(quote(word) for word in command)}
+WorkingDirectory={str(self.working_directory).replace("%", "%%")}
+Environment=PYTHONUNBUFFERED=1
+{run_as}NoNewPrivileges=yes
+UMask=0077
+# A camera or broker that comes back is found again; a wrong option (exit code 2) does not mend itself.
+Restart=on-failure
+RestartSec={RESTART_AFTER_S}
+RestartPreventExitStatus=2
+TimeoutStopSec={STOP_WITHIN_S}
+
+[Install]
+WantedBy={"multi-user.target" if self.user else "default.target"}
+"""
+
+    @property
+    def next_steps(self) -> list[str]:
+        """What to type to start it, and to see what it does."""
+        sudo, scope = ("sudo ", "") if self.user else ("", "--user ")
+        steps = [
+            f"{sudo}systemctl {scope}daemon-reload",
+            f"{sudo}systemctl {scope}enable --now {self.name}",
+            f"journalctl {scope}-u {self.name} -f",
+        ]
+        if not self.user:
+            steps.insert(2, "sudo loginctl enable-linger $USER")
+        return steps
+
+    def install(self, options: Mapping[str, Value]) -> None:
+        """Write both files, the options readable by nobody else: they may hold a token. Raises OutputError.
+
+        Without options the file that is there stays as it is.
+        """
+        try:
+            if options or not self.config_path.exists():
+                before = os.umask(0o077)
+                try:
+                    write_atomically(self.config_path, write_toml(options).encode())
+                finally:
+                    os.umask(before)
+                if self.user:
+                    import shutil
+
+                    self.config_path.parent.chmod(0o755)
+                    shutil.chown(self.config_path, self.user)
+            write_atomically(self.unit_path, self.unit.encode())
+            self.unit_path.chmod(0o644)
+        except (OSError, LookupError) as error:
+            raise OutputError(f"cannot write the service: {error} (a --system service needs sudo)") from error
+
+    def remove(self) -> list[Path]:
+        """Delete the unit; the options stay. Returns what was deleted."""
+        if not self.unit_path.exists():
+            return []
+        try:
+            self.unit_path.unlink()
+        except OSError as error:
+            raise OutputError(f"cannot remove {self.unit_path}: {error.strerror}") from error
+        return [self.unit_path]
+
+
+def user_service(name: str, home: Path, config_home: Path | None = None) -> Service:
+    """A service of one user; with linger it runs from boot on."""
+    base = config_home or home / ".config"
+    return Service(
+        name,
+        base / "systemd" / "user" / f"{name}.service",
+        base / "edge-emotion" / f"{name}.toml",
+        Path.cwd(),
+        sys.executable,
+    )
+
+
+def system_service(name: str, user: str, etc: Path = Path("/etc")) -> Service:
+    """A service of the machine, running as a user. Raises OptionError for a user systemd would not take."""
+    if not re.fullmatch(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]*", user):
+        raise OptionError(f"the service cannot run as {user!r}: that is no user name")
+    unit = etc / "systemd" / "system" / f"{name}.service"
+    return Service(name, unit, etc / "edge-emotion" / f"{name}.toml", Path.cwd(), sys.executable, user)
+
+
+def quote(word: str) -> str:
+    """One word of `ExecStart=` (systemd.service(5), systemd.syntax(7)): quoted, with `%`, `$`, `"` and `\\` escaped.
+
+    >>> print(quote("/home/pi/my 100% project"))
+    "/home/pi/my 100%% project"
+    """
+    if any(ord(c) < 32 or ord(c) == 127 for c in word):
+        raise OptionError(f"a service cannot hold control characters, got {word!r}")
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return f'"{escaped}"' if re.search(r"[^A-Za-z0-9_./:=@%$+-]", escaped) or not escaped else escaped

@@ -1,0 +1,111 @@
+"""`edge-emotion service`."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import console, options
+from .config_file import NOT_IN_FILES, Value, option_key, write_toml
+from .service import Service, system_service, user_service
+
+app = typer.Typer(help="Start `run` at boot, as a systemd service.", no_args_is_help=True, rich_markup_mode="markdown")
+
+Name = Annotated[str, typer.Option("--name", help="Name of the service: one for each camera.")]
+System = Annotated[
+    bool, typer.Option("--system", help="A service of the machine (needs sudo) instead of one of this user.")
+]
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def install(
+    context: typer.Context,
+    name: Name = "edge-emotion",
+    system: System = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be written, and write nothing.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Write a service that runs `edge-emotion run` with the options given here, and say how to start it.
+
+    The options go into a TOML file that only you can read; edit it and restart the service to change them. Without
+    options, a file that is there is kept.
+
+    Example: `edge-emotion service install --source 0 --wait --web 0.0.0.0:8080 --web-token TOKEN`
+    """
+    values = run_options(context.args)
+    service = _service(name, system)
+    if not values and not service.config_path.exists():
+        values = {"source": "0", "wait": True}
+    if not dry_run:
+        service.install(values)
+    if as_json:
+        console.emit_json(
+            {
+                "schema_version": 1,
+                "written": not dry_run,
+                "unit_path": str(service.unit_path),
+                "unit": service.unit,
+                "config_path": str(service.config_path),
+                "options": {key: "…" if "token" in key else value for key, value in values.items()},
+                "next": service.next_steps,
+            }
+        )
+        return
+    if dry_run:
+        console.emit(f"# {service.unit_path}\n{service.unit}")
+        hidden = {key: "…" if "token" in key else value for key, value in values.items()}
+        console.emit(f"# {service.config_path}\n{write_toml(hidden)}")
+        return
+    console.emit(f"wrote {service.unit_path}\nwrote {service.config_path} (the options)\n\nNow type:\n")
+    for step in service.next_steps:
+        console.emit(f"  {step}")
+    if not system:
+        console.emit(
+            "\nenable-linger starts your services at boot; without it they start when you log in and end when you "
+            "log out."
+        )
+
+
+@app.command()
+def remove(name: Name = "edge-emotion", system: System = False, as_json: options.Json = False) -> None:
+    """Delete the service's unit; its options stay.
+
+    Example: `edge-emotion service remove`
+    """
+    service = _service(name, system)
+    removed = service.remove()
+    scope = "" if system else "--user "
+    if as_json:
+        console.emit_json({"schema_version": 1, "removed": [str(path) for path in removed]})
+    elif removed:
+        console.emit(f"removed {removed[0]}; now type: systemctl {scope}stop {name}; systemctl {scope}daemon-reload")
+    else:
+        console.emit(f"there is no {service.unit_path}")
+
+
+def run_options(arguments: list[str]) -> dict[str, Value]:
+    """Options of `run` as `--config` takes them; what was not said is left out. Wrong ones end with exit code 2."""
+    from .cli import StageGroup
+
+    command: Any = StageGroup(name="edge-emotion").get_command(None, "run")
+    if not arguments:
+        return {}
+    context = command.make_context("edge-emotion service install", list(arguments))
+    values: dict[str, Value] = {}
+    for parameter in command.params:
+        said = context.get_parameter_source(parameter.name)
+        value = context.params.get(parameter.name)
+        if parameter.name not in NOT_IN_FILES and value is not None and said is not None and said.name != "DEFAULT":
+            values[option_key(parameter)] = str(value) if isinstance(value, Path) else value
+    return values
+
+
+def _service(name: str, system: bool) -> Service:
+    if system:
+        return system_service(name, os.environ.get("SUDO_USER") or getpass.getuser())
+    config_home = os.environ.get("XDG_CONFIG_HOME")
+    return user_service(name, Path.home(), Path(config_home) if config_home else None)

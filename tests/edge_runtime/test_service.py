@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from edge_emotion.edge_runtime import cli
+from edge_emotion.edge_runtime.errors import OptionError, OutputError
+from edge_emotion.edge_runtime.service import Service, quote, system_service, user_service
+from edge_emotion.edge_runtime.service_cli import run_options
+from hypothesis import given
+from hypothesis import strategies as st
+
+TOKEN = "a-token-of-this-test"
+
+
+def main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["edge-emotion", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.delenv("EDGE_EMOTION_WEB_TOKEN", raising=False)
+    return tmp_path
+
+
+def verify(unit: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("needs systemd-analyze: apt-get install systemd")
+    done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True)
+    about_it = [line for line in done.stderr.splitlines() if unit.name in line]
+    assert (done.returncode, about_it) == (0, []), done.stderr
+
+
+@pytest.mark.parametrize("folder", ["plain", "with space", "100%", 'quote"s', "dollar$HOME"])
+def test_units_pass_systemd_analyze(tmp_path: Path, folder: str) -> None:
+    (tmp_path / folder).mkdir()
+    for name, user in (("edge-emotion", None), ("edge-emotion-door", "root")):
+        unit = tmp_path / f"{name}.service"
+        service = Service(name, unit, tmp_path / folder / "run.toml", tmp_path, sys.executable, user)
+        service.install({"source": "0"})
+        verify(unit)
+
+
+def test_a_broken_unit_does_not_pass(tmp_path: Path) -> None:
+    unit = tmp_path / "broken.service"
+    service = Service("broken", unit, tmp_path / "run.toml", tmp_path, "/no/such/python")
+    service.install({"source": "0"})
+    with pytest.raises(AssertionError):
+        verify(unit)
+
+
+def test_install_writes_the_options_for_this_user_alone(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--source", "0", "--wait", "--web", "0.0.0.0:8080", "--web-token", TOKEN, "--threads", "2"]
+    assert main(monkeypatch, "service", "install", *arguments) == 0
+    options = home / "edge-emotion" / "edge-emotion.toml"
+    assert tomllib.loads(options.read_text()) == {
+        "source": "0",
+        "wait": True,
+        "web": "0.0.0.0:8080",
+        "web-token": TOKEN,
+        "threads": 2,
+    }
+    assert options.stat().st_mode & 0o777 == 0o600
+    unit = (home / "systemd" / "user" / "edge-emotion.service").read_text()
+    assert TOKEN not in unit
+    assert "Restart=on-failure" in unit
+    told = capsys.readouterr().out
+    assert TOKEN not in told
+    assert "systemctl --user enable --now edge-emotion" in told
+    assert "enable-linger" in told
+
+
+def test_what_was_installed_is_what_run_reads(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = ["--source", "faces.mp4", "--classes", "angry,happy", "--fps", "12.5", "--no-frames", "--web", "8080"]
+    assert main(monkeypatch, "service", "install", *said) == 0
+    path = str(home / "edge-emotion" / "edge-emotion.toml")
+    assert run_options(["--config", path]) == run_options(said)
+
+
+def test_without_options_the_file_is_kept(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(monkeypatch, "service", "install", "--source", "7") == 0
+    assert main(monkeypatch, "service", "install") == 0
+    assert 'source = "7"' in (home / "edge-emotion" / "edge-emotion.toml").read_text()
+
+
+def test_dry_run_writes_nothing_and_shows_no_token(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for more in ((), ("--json",), ("--system",)):
+        arguments = ("--source", "0", "--web", "0.0.0.0:1", "--web-token", TOKEN)
+        assert main(monkeypatch, "service", "install", "--dry-run", *more, *arguments) == 0
+        shown = capsys.readouterr().out
+        assert "[Service]" in shown
+        assert TOKEN not in shown
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize("wrong", [("--sorce", "0"), ("--threads", "x"), ("--max-frames", "0"), ("stray", "words")])
+def test_wrong_options_are_refused_before_anything_is_written(
+    home: Path, monkeypatch: pytest.MonkeyPatch, wrong: tuple[str, str]
+) -> None:
+    assert main(monkeypatch, "service", "install", "--source", "0", *wrong) == 2
+    assert list(home.iterdir()) == []
+
+
+def test_remove(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(monkeypatch, "service", "remove") == 0
+    assert "there is no" in capsys.readouterr().out
+    main(monkeypatch, "service", "install", "--source", "0")
+    assert main(monkeypatch, "service", "remove") == 0
+    assert not (home / "systemd" / "user" / "edge-emotion.service").exists()
+    assert (home / "edge-emotion" / "edge-emotion.toml").exists()
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "edge-emotion").write_text("a file where a folder should be")
+    with pytest.raises(OutputError, match="cannot write the service"):
+        user_service("edge-emotion", tmp_path, tmp_path).install({"source": "0"})
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../x", "-x", "a/b", "x" * 65])
+def test_names_that_are_none(name: str) -> None:
+    with pytest.raises(OptionError, match="service name"):
+        user_service(name, Path("/home/pi"))
+
+
+@pytest.mark.parametrize("user", ["", "a b", "x\nExecStart=/bin/sh"])
+def test_users_that_are_none(user: str) -> None:
+    with pytest.raises(OptionError, match="no user name"):
+        system_service("edge-emotion", user)
+
+
+def test_a_wrong_option_is_not_tried_for_ever() -> None:
+    unit = user_service("edge-emotion", Path("/home/pi")).unit
+    assert f"RestartPreventExitStatus={OptionError.exit_code}\n" in unit
+    assert "StartLimitIntervalSec=0" in unit
+
+
+@given(st.text(st.characters(min_codepoint=32, exclude_characters="\x7f", exclude_categories=["Cs"])))
+def test_quoted_words_are_one_word_again(word: str) -> None:
+    import shlex
+
+    quoted = quote(word).replace("%%", "%").replace("$$", "$")
+    if not quoted.startswith('"'):
+        assert quoted == word
+    else:
+        # Inside double quotes shlex knows the same two escapes, and leaves a lone $ alone.
+        assert shlex.split(quoted) == [word]
+
+
+def test_a_line_break_cannot_end_the_command() -> None:
+    with pytest.raises(OptionError, match="control characters"):
+        quote("a\nUser=root")
