@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ class BenchConfig:
     threads: tuple[int, ...] = (1,)
     seconds: float = 5.0
     min_runs: int = 50
-    rounds: int = 10
+    min_rounds: int = 10
     pin: bool = True
     split: str = "validation"
     classes: tuple[str, ...] | None = None
@@ -49,11 +50,13 @@ class BenchConfig:
             raise OptionError(f"--threads takes numbers from 1 to 64, got {','.join(map(str, self.threads))}")
         if len(set(self.threads)) != len(self.threads):
             raise OptionError(f"--threads names a number twice: {','.join(map(str, self.threads))}")
-        if not 0 < self.seconds <= 86_400 or self.min_runs < 1 or self.rounds < 1:
+        if not 0 < self.seconds <= 86_400:
             raise OptionError(f"--seconds must be above 0 and at most a day, got {self.seconds:g}")
+        if self.min_runs < 1 or self.min_rounds < 1:
+            raise OptionError(f"--runs must be at least 1, got {self.min_runs}")
         if self.min_accuracy is not None and not 0 < self.min_accuracy <= 1:
             raise OptionError(f"--min-accuracy is a fraction above 0 and at most 1, got {self.min_accuracy:g}")
-        if self.deadline_ms is not None and self.deadline_ms <= 0:
+        if self.deadline_ms is not None and not self.deadline_ms > 0:
             raise OptionError(f"--deadline-ms must be above 0, got {self.deadline_ms:g}")
         if self.video is not None and not self.video.exists():
             raise OptionError(f"--video {self.video} does not exist")
@@ -62,11 +65,17 @@ class BenchConfig:
         if self.sustained_s is not None and not 0 < self.sustained_s <= 86_400:
             raise OptionError(f"--sustained takes seconds, above 0 and at most a day, got {self.sustained_s:g}")
 
+    @property
+    def rounds(self) -> int:
+        """Rounds that the time is cut into: at least `min_rounds`, none longer than a second."""
+        return max(self.min_rounds, math.ceil(self.seconds))
+
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict of what shapes the figures."""
-        names = ("backend", "seconds", "min_runs", "rounds", "pin", "split", "min_accuracy", "deadline_ms", "detector")
+        names = ("backend", "seconds", "min_runs", "pin", "split", "min_accuracy", "deadline_ms", "detector")
         return {
             **{name: getattr(self, name) for name in names},
+            "rounds": self.rounds,
             "threads": list(self.threads),
             "classes": list(self.classes) if self.classes else None,
             "video": str(self.video) if self.video else None,

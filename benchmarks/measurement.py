@@ -30,6 +30,7 @@ class Measurement:
     rounds: list[list[float]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _worker: Worker | None = None
+    _gives_probabilities: bool = False
 
     @property
     def alive(self) -> bool:
@@ -80,14 +81,12 @@ class Measurement:
         self._update(self._try("stages", runs=STAGE_RUNS))
         network = self._try("network")
         if network:
-            carried = self.metadata is not None and self.metadata != config.declared
-            self._update(
-                {
-                    "operators": tuple(Operator.from_json(document) for document in network["operators"]),
-                    "macs": network["macs"],
-                    "precision": self.row.precision if carried else network["precision"],
-                }
-            )
+            operators = tuple(Operator.from_json(document) for document in network["operators"])
+            self._update({"operators": operators, "macs": network["macs"]})
+            if self.metadata is not None and self.metadata == config.declared:
+                # Who declares a file tells its labels and input; the rest is read from its tensors.
+                self._update({"precision": network["precision"]})
+                self._gives_probabilities = any(operator.name == "SOFTMAX" for operator in operators[-2:])
         if config.video:
             frames = config.video_frames
             patience_s = PATIENCE_S + frames  # a second a frame
@@ -102,7 +101,10 @@ class Measurement:
     def logits(self, images: Path, count: int, out: Path) -> NDArray[np.float32] | None:
         """Logits (N, classes) of the prepared images in a .npy file, by way of the file `out`; None when it fails."""
         self._ask("predict", images=str(images), out=str(out), patience_s=PATIENCE_S + count)  # a second an image
-        return np.asarray(np.load(out), np.float32) if self.alive else None
+        if not self.alive:
+            return None
+        outputs = np.asarray(np.load(out), np.float32)
+        return np.log(np.maximum(outputs, np.float32(1e-7))) if self._gives_probabilities else outputs
 
     def finished(self) -> Row:
         """The row with the statistics of its rounds."""

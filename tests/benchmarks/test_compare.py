@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from edge_emotion.benchmarks.compare import (
+    Limits,
+    as_baseline,
+    board_slug,
+    compare_reports,
+    read_baseline,
+    render_comparison,
+)
+from edge_emotion.benchmarks.report import BenchReport, Row
+from edge_emotion.edge_runtime.errors import OptionError
+from hypothesis import given
+from hypothesis import strategies as st
+
+MakeRow = Callable[..., Row]
+MakeReport = Callable[..., BenchReport]
+
+
+def verdicts(report: BenchReport, baseline: dict[str, Any], **limits: float) -> dict[str, str]:
+    comparison = compare_reports(report, baseline, "old", Limits(**limits))
+    return {f"{change.row} {change.figure}": change.verdict for change in comparison.changes}
+
+
+def test_the_same_report_changes_nothing(make_row: MakeRow, make_report: MakeReport) -> None:
+    report = make_report(make_row(accuracy=0.7), make_row("q", "int8"))
+    comparison = compare_reports(report, as_baseline(report), "old")
+    assert not comparison.failed
+    assert {change.verdict for change in comparison.changes} == {"same"}
+    assert "nothing changed beyond noise in 7 figures" in render_comparison(comparison)
+    json.dumps(comparison.to_json(), allow_nan=False)
+
+
+def test_slower_within_the_limit_is_worse_and_past_it_fails(make_row: MakeRow, make_report: MakeReport) -> None:
+    old = as_baseline(make_report(make_row(p50=1.0)))
+    assert verdicts(make_report(make_row(p50=1.05)), old)["edge, 1 thread p50 ms"] == "worse"
+    assert verdicts(make_report(make_row(p50=1.2)), old)["edge, 1 thread p50 ms"] == "failed"
+    assert verdicts(make_report(make_row(p50=1.2)), old, slower=0.5)["edge, 1 thread p50 ms"] == "worse"
+    assert verdicts(make_report(make_row(p50=0.9)), old)["edge, 1 thread p50 ms"] == "better"
+
+
+def test_a_slowdown_within_noise_does_not_fail(make_row: MakeRow, make_report: MakeReport) -> None:
+    old = as_baseline(make_report(make_row(p50=1.0)))
+    noisy = make_row(p50=1.3, round_p50_ms=(1.0, 1.6, 0.9, 1.5, 1.3))
+    assert verdicts(make_report(noisy), old)["edge, 1 thread p50 ms"] == "same"
+
+
+def test_accuracy_size_and_memory_have_limits(make_row: MakeRow, make_report: MakeReport) -> None:
+    old = as_baseline(make_report(make_row(accuracy=0.70)))
+    found = verdicts(make_report(make_row(accuracy=0.69, size_bytes=1100, peak_rss_mb=100.0)), old)
+    assert found == {
+        "edge, 1 thread p50 ms": "same",
+        "edge, 1 thread size_bytes": "failed",
+        "edge, 1 thread peak_rss_mb": "failed",
+        "edge, 1 thread accuracy": "failed",
+    }
+    assert verdicts(make_report(make_row(accuracy=0.697)), old)["edge, 1 thread accuracy"] == "worse"
+
+
+def test_accuracy_on_other_images_is_shown_only(make_row: MakeRow, make_report: MakeReport) -> None:
+    old = as_baseline(make_report(make_row(accuracy=0.70)))
+    old["results"][0]["data_sha256"] = "other"
+    assert verdicts(make_report(make_row(accuracy=0.5)), old)["edge, 1 thread accuracy"] == "worse"
+
+
+def test_times_of_another_machine_never_fail(make_row: MakeRow, make_report: MakeReport) -> None:
+    old = as_baseline(make_report(make_row(p50=1.0)))
+    old["environment"]["cpu"] = "Cortex-A76"
+    comparison = compare_reports(make_report(make_row(p50=9.0, peak_rss_mb=200.0)), old, "old")
+    assert not comparison.failed
+    assert "another machine (Cortex-A76)" in comparison.notes[0]
+
+
+def test_a_row_that_ran_before_and_crashes_now_fails(make_row: MakeRow, make_report: MakeReport) -> None:
+    old = as_baseline(make_report(make_row()))
+    crashed = make_row(latency=None, error="the interpreter crashed", precision="", round_p50_ms=())
+    comparison = compare_reports(make_report(crashed), old, "old")
+    assert comparison.failed
+    assert comparison.changes[0].detail == "the interpreter crashed"
+
+
+def test_nothing_in_common_fails(make_row: MakeRow, make_report: MakeReport) -> None:
+    comparison = compare_reports(make_report(make_row("new")), as_baseline(make_report(make_row("old"))), "b")
+    assert comparison.failed
+    assert "no row could be compared" in render_comparison(comparison)
+    assert "new, 1 thread (float32) is not in the baseline" in comparison.notes
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"schema_version": 99}', '{"schema_version": 1}'])
+def test_a_file_that_is_no_baseline(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "b.json"
+    path.write_text(content)
+    with pytest.raises(OptionError, match="baseline"):
+        read_baseline(path)
+
+
+def test_a_missing_baseline(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="cannot read"):
+        read_baseline(tmp_path / "none.json")
+
+
+def test_a_baseline_survives_the_disk(make_row: MakeRow, make_report: MakeReport, tmp_path: Path) -> None:
+    document = as_baseline(make_report(make_row(accuracy=0.7)))
+    path = tmp_path / "b.json"
+    path.write_text(json.dumps(document))
+    assert read_baseline(path) == document
+
+
+def test_negative_limits_are_refused() -> None:
+    with pytest.raises(OptionError):
+        Limits(slower=-0.1)
+
+
+@given(st.text())
+def test_a_board_gives_a_plain_file_name(board: str) -> None:
+    slug = board_slug(board)
+    assert slug
+    assert slug.strip("-.") == slug
+    assert set(slug) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")
+
+
+def test_a_row_under_other_threads_is_another_row(make_row: MakeRow, make_report: MakeReport) -> None:
+    report = make_report(make_row())
+    two = replace(report, rows=(make_row(threads=2),))
+    assert compare_reports(two, as_baseline(report), "b").changes == ()
