@@ -1,0 +1,49 @@
+from typing import Any
+
+import pytest
+from edge_emotion.edge_runtime.metadata import FACE_48, InputSpec
+from edge_emotion.train.architectures import SlidesNetwork, architecture_from_json, summary
+from edge_emotion.train.presets import PRESETS, get_preset
+
+pytestmark = pytest.mark.train
+
+
+def parameters(model: Any) -> tuple[int, int]:
+    trainable = sum(v.shape.num_elements() for v in model.trainable_weights)
+    return model.count_params(), trainable
+
+
+def test_the_slides_network_to_the_digit(keras: Any) -> None:
+    model = SlidesNetwork().build(FACE_48, 3)
+    layers = summary(model).splitlines()
+    assert layers[-1] == "2,434,435 parameters: 2,425,731 trainable, 8,704 not"
+    flatten = next(line for line in layers if line.startswith("flatten"))
+    assert flatten.split() == ["flatten", "Flatten", "4096", "0"]
+    dense = [line.split()[2] for line in layers if "Dense" in line]
+    assert dense == ["256"] * 11 + ["1024", "3"]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_gives_logits_for_its_input(keras: Any, name: str) -> None:
+    model = get_preset(name).architecture.build(FACE_48, 7)
+    assert model.input_shape == (None, 48, 48, 1)
+    assert model.output_shape == (None, 7)
+    assert model.layers[-1].activation is keras.activations.linear
+
+
+def test_edge_networks_stay_under_a_million_and_use_what_int8_keeps(keras: Any) -> None:
+    allowed = {"InputLayer", "Conv2D", "BatchNormalization", "ReLU", "Add", "GlobalAveragePooling2D", "Dense"}
+    for name in ("edge-m", "edge-s"):
+        model = get_preset(name).architecture.build(FACE_48, 7)
+        assert model.count_params() < 1_000_000
+        assert {type(layer).__name__ for layer in model.layers} <= allowed
+
+
+def test_another_input(keras: Any) -> None:
+    model = get_preset("tiny").architecture.build(InputSpec(64, 96, "rgb", -1.0, 1.0), 3)
+    assert model.input_shape == (None, 96, 64, 3)
+
+
+def test_an_unknown_architecture() -> None:
+    with pytest.raises(KeyError):
+        architecture_from_json({"kind": "Other"})

@@ -1,0 +1,58 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+from edge_emotion.edge_runtime.errors import EdgeEmotionError
+from edge_emotion.train.runs import by_age, check_writable, default_folder, newest_unfinished, read_run
+
+
+def make(root: Path, name: str, time_s: int, *, finished: bool = False, schema: int = 1) -> Path:
+    folder = root / name
+    folder.mkdir(parents=True)
+    record = {"schema_version": schema} | ({"metrics": {}} if finished else {})
+    (folder / "run.json").write_text(json.dumps(record))
+    os.utime(folder / "run.json", (time_s, time_s))
+    return folder
+
+
+def test_the_newest_unfinished_run_is_the_one_worked_on_last(tmp_path: Path) -> None:
+    old, new = make(tmp_path, "b", 100), make(tmp_path, "a", 200)
+    make(tmp_path, "finished", 900, finished=True)
+    make(tmp_path, "other-schema", 950, schema=99)
+    (tmp_path / "no-run").mkdir()
+    assert newest_unfinished(tmp_path) == new
+    (old / "resume.npz").touch()
+    os.utime(old / "resume.npz", (300, 300))
+    assert newest_unfinished(tmp_path) == old
+    assert [folder.name for folder in by_age(tmp_path)] == ["other-schema", "finished", "b", "a"]
+
+
+def test_nothing_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(EdgeEmotionError, match="nothing to resume"):
+        newest_unfinished(tmp_path / "missing")
+    make(tmp_path, "finished", 1, finished=True)
+    with pytest.raises(EdgeEmotionError, match="nothing to resume"):
+        newest_unfinished(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null"])
+def test_a_record_that_is_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(EdgeEmotionError):
+        read_run(tmp_path)
+
+
+def test_the_default_folder_says_when_and_what() -> None:
+    folder = default_folder("tiny")
+    assert folder.parent == Path("runs")
+    assert folder.name.endswith("-tiny")
+    assert not folder.exists()
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(EdgeEmotionError, match="name another with --out"):
+        check_writable(tmp_path / "file" / "run")
+    check_writable(tmp_path / "new" / "run")
+    assert list((tmp_path / "new" / "run").iterdir()) == []
