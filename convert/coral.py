@@ -1,4 +1,4 @@
-"""An int8 file for a Coral: compiled here where the compiler is, else made ready for it; metadata is kept throughout."""
+"""An int8 file for a Coral: compiled here where the compiler is, else made ready for it; its metadata stays with it."""
 
 from __future__ import annotations
 

@@ -150,8 +150,9 @@ def parse_compilation(said: str, log: str, content: bytes | None = None, returnc
     )
     failure = ""
     if content is None:
-        complaints = re.findall(r"^(?:ERROR: )?(.*(?:nvalid|rror|not |failed|timed? ?out|bort).*)$", said, re.MULTILINE)
-        failure = complaints[0].strip() if complaints else f"it ended with code {returncode} and wrote no file"
+        lines = [line.strip().removeprefix("ERROR: ") for line in said.splitlines() if line.strip()]
+        complaints = [line for line in lines if re.search(r"nvalid|rror|Didn't|not |fail|time[d ]?out|bort", line)]
+        failure = next(iter(complaints), f"it ended with code {returncode} and wrote no file")
     return Compilation(
         version=version.group(1) if version else "",
         operators=tuple(CompiledOperator(name, int(count), status) for name, count, status in rows),
@@ -174,14 +175,17 @@ def _memory(text: str, label: str) -> int | None:
 def _broken_rule(op: Operator, inputs: list[Tensor], outputs: list[Tensor]) -> str:
     if op.name not in _RULES:
         return "is not among the operators that the Edge TPU has"
-    for tensor in (*inputs, *outputs):
-        if tensor.data is None and (tensor.dtype not in _QUANTISED or not tensor.scales):
+    activations = [tensor for tensor in (*inputs, *outputs) if tensor.data is None]
+    for tensor in activations:
+        if tensor.dtype not in _QUANTISED or not tensor.scales:
             return f"works on {tensor.dtype.lower()}: only quantised tensors map"
-        if tensor.data is None and any(d < 0 for d in tensor.shape):
+        if any(d < 0 for d in tensor.shape):
             return f"has a free dimension in {tensor.shape}: sizes must be fixed"
-        if tensor.data is None and sum(d > 1 for d in tensor.shape[:-3]):
-            return f"has a tensor of shape {tensor.shape}: only the three innermost dimensions may exceed 1"
-    return next((broken for rule in _RULES[op.name] if (broken := rule(op, inputs, outputs))), "")
+    for rule in _RULES[op.name]:
+        if broken := rule(op, inputs, outputs):
+            return broken
+    deep = next((tensor.shape for tensor in activations if any(d > 1 for d in tensor.shape[:-3])), None)
+    return f"has a tensor of shape {deep}: only the three innermost dimensions may exceed 1" if deep else ""
 
 
 def _equal_dilation(op: Operator, inputs: list[Tensor], outputs: list[Tensor]) -> str:

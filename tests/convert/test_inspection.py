@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from edge_emotion.convert.inspection import inspect_model
+from edge_emotion.edge_runtime import metadata
+from edge_emotion.edge_runtime.cli import app
+from edge_emotion.edge_runtime.errors import ModelError
+from typer.testing import CliRunner
+
+from .conftest import MODELS
+
+pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert (the schema)")
+
+FLOAT32, INT8 = MODELS / "brightness-float32.tflite", MODELS / "brightness-int8.tflite"
+
+
+def test_an_int8_file_against_its_float_one() -> None:
+    found = inspect_model(INT8, against=FLOAT32)
+    assert found.contradictions == ()
+    assert found.graph.macs == 3
+    assert found.runs_on["litert"].verdict == "runs"
+    assert "brightness-float32.tflite on 100.0 % of 32 images" in found.runs_on["litert"].reason
+    assert found.runs_on["edgetpu"].verdict == "unlikely"
+    assert "MEAN" in found.runs_on["edgetpu"].reason
+    assert "depth 1" in found.runs_on["edgetpu"].reason
+
+
+def test_a_float_file_says_what_keeps_it_from_a_coral() -> None:
+    found = inspect_model(FLOAT32)
+    assert found.runs_on["edgetpu"].verdict == "unlikely"
+    assert "float32" in found.runs_on["edgetpu"].reason
+    assert found.runs_on["xnnpack int8"].verdict == "unlikely"
+    document = json.loads(json.dumps(found.to_json()))
+    assert document["tensor_types"]["activations"] == {"float32": 3}
+    assert document["operators"]["MEAN"] == {"1": 1}
+
+
+def test_the_float_file_beside_it_is_found_by_its_source(tmp_path: Path) -> None:
+    for path in (FLOAT32, INT8):
+        content = path.read_bytes()
+        known = metadata.parse(content)
+        assert known is not None
+        own = dataclasses.replace(known, source_sha256="ab" * 32)
+        (tmp_path / path.name).write_bytes(metadata.attach(content, own))
+    assert inspect_model(tmp_path / INT8.name).compared_with == FLOAT32.name
+    assert inspect_model(INT8).compared_with == ""
+
+
+def test_garbage_is_told_from_an_answer(tmp_path: Path) -> None:
+    """A file whose weights were scrambled loads and runs, and is not what it was converted from."""
+    content = bytearray(FLOAT32.read_bytes())
+    kernel = b"\x00\x00\x00\xc1\x00\x00\x00\x00\x00\x00\x00\x41"  # -8, 0, 8 as float32
+    start = bytes(content).find(kernel)
+    assert start > 0
+    content[start : start + 12] = kernel[8:] + kernel[4:8] + kernel[:4]
+    scrambled = tmp_path / "scrambled.tflite"
+    scrambled.write_bytes(bytes(content))
+    verdict = inspect_model(scrambled, against=FLOAT32).runs_on["litert"]
+    assert verdict.verdict == "garbage"
+    assert "agrees with brightness-float32.tflite on" in verdict.reason
+
+
+def test_a_file_without_metadata_is_inspected_all_the_same(tmp_path: Path) -> None:
+    bare = tmp_path / "bare.tflite"
+    bare.write_bytes(metadata.strip(INT8.read_bytes()))
+    found = inspect_model(bare)
+    assert found.metadata is None
+    assert found.runs_on["litert"].verdict == "runs"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"labels": ("dark", "bright")}, "3 outputs, its metadata 2 labels"),
+        ({"input": metadata.InputSpec(64, 64)}, r"takes \(1, 48, 48, 1\), its metadata says \(1, 64, 64, 1\)"),
+    ],
+)
+def test_metadata_that_contradicts_the_tensors_is_refused(tmp_path: Path, change: dict[str, object], said: str) -> None:
+    known = metadata.read(INT8)
+    assert known is not None
+    wrong = tmp_path / "wrong.tflite"
+    wrong.write_bytes(metadata.attach(INT8.read_bytes(), dataclasses.replace(known, **change)))  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match=said):
+        CliRunner().invoke(app, ["inspect", str(wrong)], catch_exceptions=False)
+
+
+def test_what_is_no_model_is_one_clear_line(tmp_path: Path) -> None:
+    text = tmp_path / "text.tflite"
+    text.write_text("not a model, but long enough to be one")
+    with pytest.raises(ModelError, match="not a TFLite file"):
+        inspect_model(text)
+    with pytest.raises(ModelError, match="not a file"):
+        inspect_model(tmp_path)
+    with pytest.raises(ModelError, match="--against"):
+        inspect_model(INT8, against=tmp_path / "nowhere.tflite")
+
+
+def test_the_command_prints_tables_and_json() -> None:
+    shown = CliRunner().invoke(app, ["inspect", str(INT8), "--against", str(FLOAT32)])
+    assert shown.exit_code == 0
+    assert "FULLY_CONNECTED" in shown.stdout
+    document = json.loads(CliRunner().invoke(app, ["inspect", str(INT8), "--json"]).stdout)
+    assert document["schema_version"] == 1
+    assert document["runs_on"]["litert"]["verdict"] == "runs"
+
+
+def test_inspect_loads_no_tensorflow() -> None:
+    script = (
+        "import sys\n"
+        "from edge_emotion.edge_runtime.cli import main\n"
+        f"sys.argv = ['edge-emotion', 'inspect', {str(INT8)!r}]\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "loaded = {'tensorflow', 'keras', 'torch', 'jax', 'matplotlib'} & set(sys.modules)\n"
+        "assert not loaded, loaded\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=os.environ, check=False)
+    assert done.returncode == 0, done.stderr

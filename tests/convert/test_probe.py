@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edge_emotion.convert import probe as probe_module
+from edge_emotion.convert.graph import Graph, Operator, Tensor
+from edge_emotion.convert.probe import TFLITE_PYTHON, Probe, probe, python_for
+from edge_emotion.convert.targets import Reference, judge, noise_images
+from edge_emotion.edge_runtime.metadata import ModelMetadata
+
+from .conftest import LABELS, MODELS, SPEC
+
+METADATA = ModelMetadata(LABELS, SPEC)
+
+
+def levels() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return np.stack([np.full((48, 48, 1), level, np.float32) for level in (0.0, 0.5, 1.0)])
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_a_known_model_gives_its_known_answers(precision: str) -> None:
+    pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
+    found = probe((MODELS / f"brightness-{precision}.tflite").read_bytes(), levels(), "litert")
+    assert found is not None
+    assert found.outputs is not None
+    np.testing.assert_allclose(found.outputs, [[2.8, 0.6, -5.2], [-1.2, 0.6, -1.2], [-5.2, 0.6, 2.8]], atol=0.1)
+    assert found.version
+
+
+def test_a_file_that_does_not_load_is_a_failure_with_a_reason() -> None:
+    pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
+    found = probe(b"\x1c\0\0\0TFL3" + b"\0" * 64, levels(), "litert")
+    assert found is not None
+    assert found.outputs is None
+    assert found.failure
+
+
+def fake_python(tmp_path: Path, body: str) -> str:
+    script = tmp_path / "python"
+    script.write_text(f"#!{sys.executable}\nimport os, signal, sys\n{body}\n")
+    script.chmod(0o755)
+    return str(script)
+
+
+@pytest.mark.parametrize(
+    ("body", "failure"),
+    [
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "it crashes (SIGSEGV)"),
+        (
+            "sys.exit('ValueError: Didn\\'t find op for builtin opcode')",
+            "ValueError: Didn't find op for builtin opcode",
+        ),
+        ("sys.exit(3)", "exit code 3"),
+    ],
+)
+def test_a_crash_in_the_other_python_is_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, failure: str
+) -> None:
+    monkeypatch.setattr(probe_module, "find_spec", lambda name: None)
+    monkeypatch.setenv(TFLITE_PYTHON, fake_python(tmp_path, body))
+    found = probe(b"model", levels(), "tflite-runtime")
+    assert found == Probe("tflite-runtime", failure=failure)
+
+
+def test_a_python_that_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe_module, "find_spec", lambda name: None)
+    monkeypatch.setenv(TFLITE_PYTHON, str(tmp_path / "nowhere"))
+    found = probe(b"model", levels(), "tflite-runtime")
+    assert found is not None
+    assert "cannot be started" in found.failure
+
+
+def test_a_runtime_that_is_not_installed_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe_module, "find_spec", lambda name: None)
+    monkeypatch.delenv(TFLITE_PYTHON, raising=False)
+    assert python_for("litert") is None
+    assert probe(b"model", levels(), "tflite-runtime") is None
+
+
+def dense(version: int, min_runtime: str) -> Graph:
+    tensors = tuple(Tensor(i, f"t{i}", "INT8", (1, 4), (0.1,), (0,)) for i in range(2))
+    return Graph((Operator(0, "FULLY_CONNECTED", version, (0,), (1,)),), tensors, (0,), (1,), 1, min_runtime)
+
+
+@pytest.mark.parametrize(
+    ("graph", "verdict", "reason"),
+    [
+        (dense(4, "1.14.0"), "likely", "states 1.14.0"),
+        (dense(12, "2.17.0"), "unlikely", "FULLY_CONNECTED version 12"),
+        (dense(4, "2.16.0"), "unlikely", "states 2.16.0"),
+    ],
+)
+def test_rules_judge_where_nothing_can_be_run(
+    monkeypatch: pytest.MonkeyPatch, graph: Graph, verdict: str, reason: str
+) -> None:
+    monkeypatch.setattr("edge_emotion.convert.targets.probe", lambda *a: None)
+    verdicts, partitions = judge(b"", graph, METADATA, noise_images(METADATA))
+    assert verdicts["tflite-runtime 2.14"].verdict == verdict
+    assert reason in verdicts["tflite-runtime 2.14"].reason
+    assert verdicts["litert"].verdict == "likely"
+    assert partitions == 0
+
+
+@pytest.mark.parametrize(
+    ("scale", "noise", "verdict"),
+    [(1.0, 0.0, "runs"), (1.0, 5.0, "garbage"), (0.0, 0.0, "garbage"), (0.1, 0.0, "garbage")],
+)
+def test_answers_unlike_the_float_model_are_garbage(
+    monkeypatch: pytest.MonkeyPatch, scale: float, noise: float, verdict: str
+) -> None:
+    rng = np.random.default_rng(0)
+    right = rng.normal(0, 1, (64, 3)).astype(np.float32)
+    given = (scale * right + noise * rng.normal(0, 1, right.shape) + 7).astype(np.float32)  # a shift changes nothing
+    monkeypatch.setattr("edge_emotion.convert.targets.probe", lambda *a: Probe("litert", "2", given, 1))
+    images = noise_images(METADATA, 64)
+    verdicts, partitions = judge(b"", dense(4, ""), METADATA, images, Reference(images, right))
+    assert verdicts["litert"].verdict == verdict
+    assert verdicts["xnnpack int8"].verdict == "runs"
+    assert partitions == 1
+
+
+def test_outputs_that_are_not_finite_are_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = np.full((32, 3), np.nan, np.float32)
+    monkeypatch.setattr("edge_emotion.convert.targets.probe", lambda *a: Probe("litert", "2", given, 3))
+    verdicts, _ = judge(b"", dense(4, ""), METADATA, noise_images(METADATA))
+    assert verdicts["litert"].verdict == "garbage"
+    assert "3 partitions" in verdicts["xnnpack int8"].reason
+
+
+def test_noise_is_always_the_same_and_fills_the_input() -> None:
+    assert noise_images(METADATA, 5).shape == (5, 8, 8, 1)
+    np.testing.assert_array_equal(noise_images(METADATA), noise_images(METADATA))
