@@ -151,6 +151,11 @@ def board_slug(board: str) -> str:
     return re.sub(r"[^a-z0-9.]+", "-", board.lower()).strip("-.") or "board"
 
 
+def baseline_file(path: Path, board: str) -> Path:
+    """The file itself, or in a folder the one of this board."""
+    return path / f"{board_slug(board)}.json" if path.is_dir() else path
+
+
 def render_comparison(comparison: Comparison) -> str:
     """A table of what changed, or a sentence when nothing did."""
     changed = [change for change in comparison.changes if change.verdict != "same"]

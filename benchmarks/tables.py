@@ -56,7 +56,7 @@ def explanations(report: BenchReport) -> list[str]:
     if scored:
         names = ", ".join(scored[0].metrics.labels)
         lines.append(f"accuracy on n = {scored[0].metrics.n} images ({scored[0].split}: {names}), with 95 % interval")
-        lines.append("drop: against the float32 file of the same network, on the same images; p: McNemar, exact")
+        lines.append("drop: on the same images, against the float32 file of the same network or else the first one; p: McNemar")
     return lines
 
 

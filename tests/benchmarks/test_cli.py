@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -129,6 +130,27 @@ def test_a_file_of_others_needs_labels_and_input(
     assert foreign["precision"] == "int8"  # what its tensors say
     assert foreign["accuracy"] == full["accuracy"]
     assert foreign["accuracy_reference"] == "brightness-float32"
+
+
+@pytest.mark.train
+def test_a_declared_file_that_gives_probabilities_is_scored_as_such(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pictures: Path
+) -> None:
+    tf = pytest.importorskip("tensorflow", reason="makes a model with a softmax: needs the train extra")
+    kernel, bias = np.array([[-8.0, 0.0, 8.0]], np.float32), np.array([2.8, 0.6, -5.2], np.float32)
+
+    def brightness(image: Any) -> Any:
+        return tf.nn.softmax(tf.matmul(tf.reduce_mean(image, axis=[1, 2]), kernel) + bias)
+
+    network = tf.function(brightness, input_signature=[tf.TensorSpec([1, 48, 48, 1], tf.float32)])
+    peer = tmp_path / "peer.tflite"
+    peer.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()]).convert())
+    described = ("--labels", "dark,grey,bright", "--data", str(pictures))
+    code, text, _ = run(capsys, monkeypatch, FLOAT, str(peer), *described, "--json", *FAST)
+    assert code == 0
+    own, foreign = json.loads(text)["results"]
+    assert foreign["ece"] == pytest.approx(own["ece"], abs=1e-4)
+    assert foreign["accuracy"] == own["accuracy"]
 
 
 def test_an_interrupted_bench_prints_and_exits_with_130(

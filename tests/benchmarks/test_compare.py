@@ -10,6 +10,7 @@ import pytest
 from edge_emotion.benchmarks.compare import (
     Limits,
     as_baseline,
+    baseline_file,
     board_slug,
     compare_reports,
     read_baseline,
@@ -111,6 +112,11 @@ def test_a_baseline_survives_the_disk(make_row: MakeRow, make_report: MakeReport
     path = tmp_path / "b.json"
     path.write_text(json.dumps(document))
     assert read_baseline(path) == document
+
+
+def test_a_folder_holds_a_file_for_each_board(tmp_path: Path) -> None:
+    assert baseline_file(tmp_path, "Raspberry Pi 5") == tmp_path / "raspberry-pi-5.json"
+    assert baseline_file(tmp_path / "b.json", "Raspberry Pi 5") == tmp_path / "b.json"
 
 
 def test_negative_limits_are_refused() -> None:
