@@ -1,5 +1,7 @@
 """The package as a whole: what the wheel holds, what importing costs, what is public."""
 
+import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -76,3 +78,20 @@ def test_importing_the_library_loads_no_heavy_package() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.tree
+def test_the_command_line_page_is_up_to_date() -> None:
+    spec = importlib.util.spec_from_file_location("make_cli", ROOT / "docs" / "make_cli.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (ROOT / "docs" / "cli.md").read_text() == module.page(), "run python docs/make_cli.py"
+
+
+@pytest.mark.tree
+def test_every_link_between_the_pages_leads_somewhere() -> None:
+    for page in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"

@@ -91,12 +91,14 @@ def test_debug_shows_the_traceback_wherever_it_stands(run: Run, tmp_path: Path) 
         (KeyboardInterrupt(), 130, ""),
     ],
 )
-def test_exit_codes(run: Run, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, message: str) -> None:
+def test_exit_codes(
+    run: Run, picture: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, message: str
+) -> None:
     def fail(*_: object, **__: object) -> None:
         raise error
 
     monkeypatch.setattr("edge_emotion.edge_runtime.classifier.EmotionClassifier.__init__", fail)
-    got, out, err = run("predict", "x.png", "--model", INT8)
+    got, out, err = run("predict", picture, "--model", INT8)
     assert (got, out) == (code, "")
     assert message in err
     assert "Traceback" not in err
