@@ -6,7 +6,7 @@ from html import escape
 from importlib.resources import files
 
 from . import charts
-from .report import BenchReport
+from .report import BenchReport, Row
 from .tables import columns, explanations
 
 
@@ -19,7 +19,7 @@ def render_html(report: BenchReport) -> str:
         _section("Accuracy against latency", charts.scatter(report.rows), _SCATTER),
         _section("Latency distributions", charts.distributions(report.rows), _DISTRIBUTIONS),
         _section("A frame of the camera", charts.stages(report.rows), _STAGES),
-        *(_section(f"Confusion: {row.model}", charts.confusion(row), _CONFUSION) for row in single),
+        *(_section(f"Confusion: {row.model}", charts.confusion(row), _confusion_caption(row)) for row in single),
         *(_section(f"Operators: {row.model}", charts.operators(row), _OPERATORS) for row in single),
     ]
     if report.sustained:
@@ -47,10 +47,17 @@ _DISTRIBUTIONS = (
     "Every timed inference. Solid mark: p50; dashed: p95. What took longer than the p99 is in the last bar."
 )
 _STAGES = "Medians, through the pipeline that the run command uses."
-_CONFUSION = "Row: the true class. Figures: per cent of that class."
 _OPERATORS = (
     "The file cut after each operator, the cuts timed in turn on the same runtime: a cut's time less the one before."
 )
+
+
+def _confusion_caption(row: Row) -> str:
+    caption = "Row: the true class. Figures: per cent of that class."
+    if row.accuracy is None or row.accuracy.recall_change_pp is None:
+        return caption
+    changes = ", ".join(f"{label} {change:+.1f}" for label, change in row.accuracy.recall_change_pp.items())
+    return f"{caption} Change of recall against {row.accuracy.reference}, percentage points: {changes}."
 
 
 def _section(title: str, chart: str, caption: str) -> str:

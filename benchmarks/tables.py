@@ -56,7 +56,9 @@ def explanations(report: BenchReport) -> list[str]:
     if scored:
         names = ", ".join(scored[0].metrics.labels)
         lines.append(f"accuracy on n = {scored[0].metrics.n} images ({scored[0].split}: {names}), with 95 % interval")
-        lines.append("drop: on the same images, against the float32 file of the same network or else the first one; p: McNemar")
+        lines.append(
+            "drop: on the same images, against the float32 file of the same network or else the first one; p: McNemar"
+        )
     return lines
 
 
@@ -82,8 +84,8 @@ def findings(report: BenchReport) -> list[str]:
 MISSING = "–"
 
 
-def _number(value: float | None, digits: int, sign: bool = False) -> str:
-    return MISSING if value is None else f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+def _number(value: float | None, digits: int) -> str:
+    return MISSING if value is None else f"{value:.{digits}f}"
 
 
 def _latency(row: Row, key: str) -> str:
@@ -96,7 +98,11 @@ def _accuracy(row: Row) -> str:
 
 
 def _drop(row: Row) -> str:
-    return _number(row.accuracy.loss.drop_pp if row.accuracy and row.accuracy.loss else None, 2, sign=True)
+    loss = row.accuracy.loss if row.accuracy else None
+    if loss is None:
+        return MISSING
+    low, high = loss.drop_ci95_pp
+    return f"{loss.drop_pp:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
 def _p(row: Row) -> str:
