@@ -30,7 +30,7 @@ _WORST_RATIO = 10 ** (NO_ERROR_DB / 10)
 
 @dataclass(frozen=True)
 class LayerError:
-    """One operator of the int8 file. tensor: name of its output, the same in both files.
+    """One operator of the int8 file. name: the layer's. tensor: name of its output, the same in both files.
 
     sqnr_db: signal to quantisation-noise ratio of its output, error carried over from earlier layers included.
     added_noise: what this layer adds, noise power over signal power of its output less that of its worst input; the
@@ -38,6 +38,7 @@ class LayerError:
     the float model has on these images. kept_float: it is not quantised.
     """
 
+    name: str
     tensor: str
     operator: str
     sqnr_db: float
@@ -47,14 +48,9 @@ class LayerError:
     weight_range: tuple[float, float] | None
     kept_float: bool
 
-    @property
-    def name(self) -> str:
-        """The layer's short name: `stage1_block1_conv1` of `residual_1/stage1_block1_conv1_1/convolution;…`."""
-        return short_name(self.tensor)
-
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict."""
-        return {"name": self.name, **self.__dict__}
+        return dict(self.__dict__)
 
 
 @dataclass(frozen=True)
@@ -162,7 +158,9 @@ def _layer(
         scale, zero = output.scales[0], output.zero_points[0]
         span = (scale * (low - zero), scale * (high - zero))
     is_float_weight = weights is not None and weights.dtype not in ("INT32", "INT64")
+    named_by = weights if weights is not None and output.name.startswith("Identity") else output  # the graph's output
     return LayerError(
+        name=short_name(named_by.name),
         tensor=output.name,
         operator=op.name,
         sqnr_db=sqnr_db(signal, rounded[output.name] - signal),

@@ -1,0 +1,154 @@
+"""`edge-emotion convert`, as a user types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from edge_emotion.convert.run_folder import newest_model, recorded_dataset
+from edge_emotion.edge_runtime import metadata
+from edge_emotion.edge_runtime.cli import app
+from edge_emotion.edge_runtime.dataset import open_dataset
+from edge_emotion.edge_runtime.errors import ContractError, DatasetError, EdgeEmotionError, ModelError, OptionError
+from typer.testing import CliRunner, Result
+
+from .conftest import LABELS, MODELS, SPEC, shades
+from .test_converter import WILD, Maker
+
+pytest.importorskip("tensorflow", reason="needs the train extra (TensorFlow)")
+pytestmark = pytest.mark.train
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["convert", *map(str, arguments)], catch_exceptions=False)
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_EMOTION_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    for split in (shades("train", 12, 2), shades("validation", 8, 1)):
+        for file, image in zip(split.files, split.images, strict=True):
+            path = tmp_path / "faces" / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            assert cv2.imwrite(str(path), image)
+    return tmp_path / "faces"
+
+
+def make_run(tmp_path: Path, keras_model: Maker, data: Path, name: str = "20260101-000000-shades") -> Path:
+    folder = tmp_path / "runs" / name
+    folder.mkdir(parents=True)
+    model = folder / "model.keras"
+    model.write_bytes(keras_model(0.0).read_bytes())
+    metadata.embed_in_keras(model, metadata.ModelMetadata(LABELS, SPEC, name="shades"))
+    record = {"schema_version": 1, "data": {"path": str(data), "sha256": open_dataset(data).sha256}}
+    (folder / "run.json").write_text(json.dumps(record))
+    return model
+
+
+def test_bare_convert_takes_the_newest_run_and_its_data(tmp_path: Path, keras_model: Maker, data: Path) -> None:
+    model = make_run(tmp_path, keras_model, data)
+    result = run("--int8")
+    assert result.exit_code == 0
+    assert "the newest run" in result.stderr
+    assert str(data) in result.stderr
+    known = metadata.read(model.parent / "shades-int8.tflite")
+    assert known is not None
+    assert known.measured is not None
+    assert known.measured.n == 24
+    assert (model.parent / "shades-conversion" / "conversion.json").exists()
+
+
+def test_json_is_one_document(tmp_path: Path, keras_model: Maker, data: Path) -> None:
+    model = make_run(tmp_path, keras_model, data)
+    result = run(model, "--float32", "--int8", "--json", "--out", tmp_path / "out", "--calibration-samples", "6")
+    document = json.loads(result.stdout)
+    assert [output["precision"] for output in document["outputs"]] == ["float32", "int8"]
+    assert document["contract"]["n"] == 24
+    record = metadata.parse_conversion((tmp_path / "out" / "shades-int8.tflite").read_bytes())
+    assert record is not None
+    assert record["calibration"]["n"] == 6
+
+
+def test_an_explicit_limit_is_enforced_with_exit_code_3(tmp_path: Path, keras_model: Maker, data: Path) -> None:
+    with pytest.raises(ContractError, match=r"accuracy fell by 66\.67 pp.*--fix") as caught:
+        run(keras_model(WILD), "--labels", ",".join(LABELS), "--input", "8x8:grey:0:1", "--data", data, "--int8",
+            "--max-drop", "1", "--out", tmp_path / "out")  # fmt: skip
+    assert caught.value.exit_code == 3
+    assert (tmp_path / "out" / f"shades-{WILD:g}-int8.tflite.rejected").exists()
+
+
+def test_calibration_with_a_validation_image_is_refused(tmp_path: Path, keras_model: Maker, data: Path) -> None:
+    model = make_run(tmp_path, keras_model, data)
+    with pytest.raises(DatasetError, match="leak"):
+        run(model, "--int8", "--calibration", data / "validation" / "grey")
+    assert not list(model.parent.glob("*.tflite*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--io", "int8", "--float32"], "needs --int8"),
+        (["--edgetpu", "--io", "float32"], "excludes"),
+        (["--max-drop", "-1"], "0 to 100"),
+        (["--input", "8x8:grey:0:1"], "needs --labels"),
+        ([MODELS / "brightness-int8.tflite"], "only with --edgetpu"),
+    ],
+)
+def test_invalid_options_are_exit_code_2(arguments: list[str | Path], said: str) -> None:
+    with pytest.raises(OptionError, match=said) as caught:
+        run(*arguments)
+    assert caught.value.exit_code == 2
+
+
+def test_what_is_not_there_is_said(tmp_path: Path, keras_model: Maker) -> None:
+    for arguments, said in (
+        ([], "no run with a model.keras"),
+        (["nowhere.keras"], "does not exist"),
+        ([keras_model(0.0)], "--labels and --input"),
+    ):
+        with pytest.raises(ModelError, match=said):
+            run(*arguments)
+
+
+def test_an_output_folder_that_cannot_be_written_is_said_first(tmp_path: Path, keras_model: Maker, data: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(EdgeEmotionError, match="cannot write"):
+        run(make_run(tmp_path, keras_model, data), "--out", tmp_path / "file" / "out")
+
+
+def test_compiling_alone_needs_an_int8_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", "")
+    model = tmp_path / "shades-int8.tflite"
+    model.write_bytes((MODELS / "brightness-int8.tflite").read_bytes())
+    assert "edgetpu_compiler -s -o" in run(model, "--edgetpu").stdout
+    document = json.loads(run(model, "--edgetpu", "--json").stdout)
+    assert document["edgetpu"]["compiled"] is False
+
+
+def test_the_newest_run_with_a_model_counts(tmp_path: Path, keras_model: Maker, data: Path) -> None:
+    model = make_run(tmp_path, keras_model, data)
+    (tmp_path / "runs" / "later").mkdir()
+    (tmp_path / "runs" / "later" / "run.json").write_text("{}")  # begun, but without a model yet
+    assert newest_model() == model.relative_to(tmp_path)
+
+
+def test_recorded_data_that_is_gone_or_changed(
+    tmp_path: Path, keras_model: Maker, data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = make_run(tmp_path, keras_model, data)
+    extra = np.full((8, 8), 7, np.uint8)
+    assert cv2.imwrite(str(data / "train" / "dark" / "extra.png"), extra)
+    assert recorded_dataset(model) is not None
+    assert "has changed" in caplog.text
+    data.rename(tmp_path / "moved")
+    with pytest.raises(DatasetError, match="give --data"):
+        recorded_dataset(model)
+    assert recorded_dataset(tmp_path / "elsewhere.keras") is None
