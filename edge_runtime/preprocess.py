@@ -125,9 +125,13 @@ def crop_face(image: Image, box_xywh: tuple[int, int, int, int], margin: float =
     rows, columns = image.shape[:2]
     if left >= 0 and top >= 0 and left + side <= columns and top + side <= rows:
         return image[top : top + side, left : left + side]
-    ys = np.clip(np.arange(top, top + side), 0, rows - 1)
-    xs = np.clip(np.arange(left, left + side), 0, columns - 1)
-    return np.ascontiguousarray(image[ys][:, xs])
+    above, below = min(max(0, -top), side - 1), min(max(0, top + side - rows), side - 1)
+    before, after = min(max(0, -left), side - 1), min(max(0, left + side - columns), side - 1)
+    top, left = min(max(0, top), rows - 1), min(max(0, left), columns - 1)
+    inside = image[top : top + side - above - below, left : left + side - before - after]
+    return _uint8(cv2.copyMakeBorder(inside, above, below, before, after, cv2.BORDER_REPLICATE)).reshape(
+        side, side, *image.shape[2:]
+    )
 
 
 def normalise(pixels: Image, spec: InputSpec) -> NDArray[np.float32]:

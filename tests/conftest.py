@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 from edge_emotion.train.drawn_faces import write_dataset
+from hypothesis import settings
+
+settings.register_profile("edge-emotion", deadline=None)  # no test asserts on the clock
+settings.load_profile("edge-emotion")
 
 ALLOWED_SKIPS = ("real data", "hardware")
 

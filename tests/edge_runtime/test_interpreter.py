@@ -6,8 +6,10 @@ from edge_emotion.edge_runtime import interpreter
 from edge_emotion.edge_runtime.errors import ModelError, OptionError, RuntimeMissingError
 from edge_emotion.edge_runtime.interpreter import Quantisation, available_backends, open_interpreter
 from edge_emotion.edge_runtime.metadata import FACE_48, InputSpec
+from edge_emotion.edge_runtime.preprocess import normalise
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 MODELS = Path(__file__).parents[1] / "models"
 
@@ -92,3 +94,54 @@ def test_tflite_runtime_with_numpy_2_is_explained(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(np, "__version__", "2.4.6")
     with pytest.raises(RuntimeMissingError, match="pip install 'numpy<2'"):
         open_interpreter(b"", FACE_48)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.float32])
+@pytest.mark.parametrize("spec", [InputSpec(5, 4), InputSpec(5, 4, "rgb", -1, 1)])
+def test_every_pixel_value_goes_in_through_the_table_and_out_by_the_formula(
+    dtype: type[np.generic], spec: InputSpec
+) -> None:
+    class Runtime:
+        """Gives back its first 256 inputs as outputs."""
+
+        quantisation = (0.0, 0) if dtype is np.float32 else (2 / 255, 3)
+
+        def get_input_details(self) -> list[dict[str, object]]:
+            return [{"index": 0, "shape": (1, *spec.shape), "dtype": dtype, "quantization": self.quantisation}]
+
+        def get_output_details(self) -> list[dict[str, object]]:
+            count = int(np.prod(spec.shape))
+            return [{"index": 1, "shape": (1, count), "dtype": dtype, "quantization": self.quantisation}]
+
+        def set_tensor(self, index: int, value: NDArray[np.generic]) -> None:
+            self.seen = value.copy()
+
+        def invoke(self) -> None:
+            pass
+
+        def get_tensor(self, index: int) -> NDArray[np.generic]:
+            return self.seen.reshape(1, -1)
+
+    model = interpreter.TFLiteInterpreter(Runtime(), spec, "fake")
+    for level in range(256):
+        pixels = np.full(spec.shape, level, np.uint8)
+        wanted = model.input_quantisation.quantise(normalise(pixels, spec))
+        np.testing.assert_array_equal(model(pixels), model.output_quantisation.dequantise(wanted).ravel())
+
+
+def test_memory_does_not_grow_over_ten_thousand_calls() -> None:
+    statm = Path("/proc/self/statm")
+    if not statm.exists():
+        pytest.skip("hardware: only Linux tells the resident memory")
+
+    def resident_kb() -> int:
+        return int(statm.read_text().split()[1]) * 4
+
+    pixels = np.zeros((48, 48, 1), np.uint8)
+    with open_interpreter((MODELS / "brightness-int8.tflite").read_bytes(), FACE_48) as model:
+        for _ in range(1000):
+            model(pixels)
+        before = resident_kb()
+        for _ in range(10_000):
+            model(pixels)
+        assert resident_kb() - before < 1024

@@ -172,3 +172,17 @@ def test_a_crop_inside_is_the_pixels_of_the_box() -> None:
 def test_a_crop_over_the_edge_repeats_the_edge() -> None:
     image = np.arange(9, dtype=np.uint8).reshape(3, 3)
     assert crop_face(image, (-1, -1, 3, 3)).tolist() == [[0, 0, 1], [0, 0, 1], [3, 3, 4]]
+
+
+@given(
+    st.tuples(st.integers(-90, 120), st.integers(-90, 120), st.integers(1, 90), st.integers(1, 90)),
+    st.sampled_from([(40, 60), (40, 60, 3), (1, 1)]),
+)
+def test_crop_replicates_the_edges_bit_for_bit(box: tuple[int, int, int, int], shape: tuple[int, ...]) -> None:
+    image = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    x, y, w, h = box
+    side = max(w, h)
+    left, top = round(x + w / 2 - side / 2), round(y + h / 2 - side / 2)
+    rows = np.clip(np.arange(top, top + side), 0, shape[0] - 1)
+    columns = np.clip(np.arange(left, left + side), 0, shape[1] - 1)
+    np.testing.assert_array_equal(crop_face(image, box), image[rows][:, columns])

@@ -1,0 +1,94 @@
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from edge_emotion.edge_runtime.cameras import open_camera
+from edge_emotion.edge_runtime.cameras.stream import StreamCapture, without_password
+from edge_emotion.edge_runtime.errors import DeviceError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ..pan_zoom import frames, write
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """`/stream`: 12 frames of multipart MJPEG, then the end. `/clip.avi`: a whole file. Anything else: 404."""
+
+    clip = b""
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/clip.avi"):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(Handler.clip)))
+            self.end_headers()
+            self.wfile.write(Handler.clip)
+        elif self.path == "/stream":
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+            self.end_headers()
+            for level in range(12):
+                jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), 10 * level, np.uint8))[1].tobytes()
+                head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                self.wfile.write(head.encode() + jpeg + b"\r\n")
+        else:
+            self.send_error(404)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    path = tmp_path_factory.mktemp("clip") / "clip.avi"
+    write(path, frames([np.full((60, 60, 3), 90, np.uint8)], 15))
+    Handler.clip = path.read_bytes()
+    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=httpd.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{httpd.server_address[1]}"
+    httpd.shutdown()
+    httpd.server_close()
+    thread.join()
+
+
+def test_an_mjpeg_stream_is_read_to_its_end(server: str) -> None:
+    capture = StreamCapture(f"{server}/stream")
+    levels = []
+
+    def read_on() -> None:
+        while True:
+            levels.append(int(capture.grab()[0].mean()))
+
+    with pytest.raises(DeviceError, match="no more frames"):
+        read_on()
+    capture.close()
+    assert len(levels) >= 10
+    assert levels == sorted(levels)
+
+
+def test_a_video_file_behind_a_url_gives_every_frame(server: str) -> None:
+    with open_camera(f"{server}/clip.avi?x=1") as camera:
+        assert not camera.live
+        assert len(list(iter(camera.read, None))) == 15
+
+
+def test_an_address_without_a_stream_is_refused_without_its_password(server: str) -> None:
+    address = server.replace("http://", "http://me:secret@") + "/nothing"
+    with pytest.raises(DeviceError, match="does not answer") as refused:
+        open_camera(address)
+    assert "secret" not in str(refused.value)
+
+
+@given(st.text("abcXYZ0189._-", min_size=1), st.text("abcXYZ0189._-@:", max_size=12))
+def test_no_password_survives(host: str, password: str) -> None:
+    shown = without_password(f"rtsp://user:{password}@{host}:554/live?a=b")
+    assert shown == f"rtsp://{host}:554/live?a=b"
+    assert without_password(f"rtsp://{host}/live") == f"rtsp://{host}/live"
+
+
+def test_a_path_is_left_alone() -> None:
+    assert without_password(str(Path("/a/b@c.mp4"))) == "/a/b@c.mp4"

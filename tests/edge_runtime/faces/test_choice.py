@@ -1,0 +1,110 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from edge_emotion.edge_runtime import zoo
+from edge_emotion.edge_runtime.errors import DeviceError, ModelError, OptionError
+from edge_emotion.edge_runtime.faces import blazeface, choice, open_detector
+from edge_emotion.edge_runtime.faces.haar import HaarDetector
+from edge_emotion.edge_runtime.faces.whole import WholeImage
+
+
+@pytest.fixture(autouse=True)
+def empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_auto_takes_haar_when_blazeface_is_missing_and_says_so_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with open_detector() as detector:
+        assert isinstance(detector, HaarDetector)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert "edge-emotion models fetch blazeface" in err
+
+
+def test_auto_takes_blazeface_when_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened: list[Path] = []
+    monkeypatch.setattr(choice, "fetched", lambda name: tmp_path / f"{name}.tflite")
+    monkeypatch.setattr(blazeface, "BlazeFace", lambda path, **_: opened.append(path))
+    open_detector("auto")
+    assert opened == [tmp_path / "blazeface.tflite"]
+    assert capsys.readouterr().err == "detector: blazeface\n"
+
+
+def test_asking_for_blazeface_without_it_says_how_to_get_it() -> None:
+    with pytest.raises(ModelError, match="edge-emotion models fetch blazeface"):
+        open_detector("blazeface")
+
+
+def test_a_blazeface_that_was_changed_is_refused(empty_store: Path) -> None:
+    path = zoo.store() / zoo.FETCHABLE["blazeface"].file
+    path.parent.mkdir()
+    path.write_bytes(b"something else")
+    with pytest.raises(ModelError, match="not the pinned file"):
+        open_detector("auto")
+
+
+def test_haar_is_quiet_when_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with open_detector("haar"):
+        assert capsys.readouterr().err == ""
+
+
+def test_none_takes_the_picture_as_the_face() -> None:
+    with open_detector("none") as detector:
+        assert isinstance(detector, WholeImage)
+        (face,) = detector.detect(np.zeros((20, 30), np.uint8))
+    assert face.box_xywh == (0, 0, 30, 20)
+
+
+@pytest.mark.parametrize("name", ["blazefase", "", "haar:x.xml", "yunet", "yunet:"])
+def test_what_is_no_detector_is_a_wrong_option(name: str) -> None:
+    with pytest.raises(OptionError):
+        open_detector(name)
+
+
+def test_yunet_needs_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ModelError, match="does not exist"):
+        open_detector(f"yunet:{tmp_path}/none.onnx")
+    (tmp_path / "bad.onnx").write_bytes(b"no network")
+    with pytest.raises(ModelError, match="not a YuNet model"):
+        open_detector(f"yunet:{tmp_path}/bad.onnx")
+    monkeypatch.delattr(cv2, "FaceDetectorYN")
+    with pytest.raises(DeviceError, match="has no FaceDetectorYN"):
+        open_detector(f"yunet:{tmp_path}/bad.onnx")
+
+
+class Net:
+    """FaceDetectorYN as OpenCV documents it: rows of 15 floats in the pixels it was shown."""
+
+    shown: tuple[int, int] = (0, 0)
+
+    def setInputSize(self, size: tuple[int, int]) -> None:
+        Net.shown = size
+
+    def detect(self, image: np.ndarray) -> tuple[int, np.ndarray | None]:
+        assert (image.shape[1], image.shape[0]) == Net.shown
+        if not image.any():
+            return 1, None
+        small = [1, 2, 10, 12, *range(10), 0.7]
+        large = [20, 30, 40, 50, 30, 40, 50, 40, 0, 0, 0, 0, 0, 0, 0.9]
+        return 1, np.array([small, large], np.float32)
+
+
+def test_yunets_boxes_and_eyes_come_back_in_the_pictures_own_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *_: Net())
+    (tmp_path / "net.onnx").touch()
+    with open_detector(f"yunet:{tmp_path}/net.onnx") as detector:
+        first, second = detector.detect(np.full((480, 640), 9, np.uint8))
+        assert Net.shown == (320, 240)
+        assert first.box_xywh == (40, 60, 80, 100)
+        assert first.keypoints[:2] == ((60, 80), (100, 80))
+        assert first.score == pytest.approx(0.9)
+        assert second.box_xywh == (2, 4, 20, 24)
+        assert detector.detect(np.zeros((480, 640, 3), np.uint8)) == []

@@ -1,0 +1,192 @@
+import csv as csv_module
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from edge_emotion.edge_runtime.errors import DeviceError, OptionError
+from edge_emotion.edge_runtime.outputs.aggregate import Aggregate
+from edge_emotion.edge_runtime.outputs.csv import Csv
+from edge_emotion.edge_runtime.outputs.jsonl import JsonLines
+from edge_emotion.edge_runtime.outputs.record_file import RecordFile
+from edge_emotion.edge_runtime.outputs.video import AnnotatedVideo
+from edge_emotion.edge_runtime.outputs.window import Window
+from edge_emotion.edge_runtime.preprocess import Image
+
+from ..fakes import face, result
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def test_each_line_is_on_disk_when_write_returns(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "faces.jsonl"
+    with JsonLines(RecordFile(str(path))) as output:
+        for frame in range(3):
+            output.write(result(frame, face()), None)
+            assert len(lines(path)) == frame + 1
+    document = json.loads(lines(path)[-1])
+    assert set(document) == {"schema_version", "source", "frame", "time_s", "faces", "latency_ms"}
+    assert set(document["faces"][0]) == {"id", "box_xywh", "label", "confidence", "state", "probabilities"}
+
+
+def test_a_second_run_appends(tmp_path: Path) -> None:
+    path = tmp_path / "faces.csv"
+    for _ in range(2):
+        with Csv(RecordFile(str(path))) as output:
+            output.write(result(0, face(1), face(2)), None)
+            output.write(result(1), None)
+    rows = list(csv_module.DictReader(lines(path)))
+    assert [row["id"] for row in rows] == ["1", "2", "1", "2"]
+    assert rows[0]["label"] == "happy"
+    assert float(rows[0]["p_happy"]) == 0.75
+    assert [rows[0][key] for key in "xywh"] == ["10", "20", "30", "40"]
+
+
+def test_rotation_keeps_the_newest_whole_lines_and_each_csv_has_its_header(tmp_path: Path) -> None:
+    path = tmp_path / "faces.csv"
+    with Csv(RecordFile(str(path), rotate_bytes=400, keep=2)) as output:
+        for frame in range(40):
+            output.write(result(frame, face()), None)
+    names = sorted(p.name for p in tmp_path.iterdir())
+    assert names == ["faces.csv", "faces.csv.1", "faces.csv.2"]
+    frames = []
+    for name in ("faces.csv.2", "faces.csv.1", "faces.csv"):
+        rows = list(csv_module.DictReader(lines(tmp_path / name)))
+        assert (tmp_path / name).stat().st_size <= 400
+        frames += [int(row["frame"]) for row in rows]
+    assert frames == list(range(frames[0], 40))
+
+
+def test_a_line_longer_than_the_limit_is_still_written(tmp_path: Path) -> None:
+    file = RecordFile(str(tmp_path / "a.jsonl"), rotate_bytes=10, keep=3)
+    for letter in "abc":
+        file.append(letter * 50 + "\n")
+    file.close()
+    assert [lines(tmp_path / name) for name in ("a.jsonl.2", "a.jsonl.1", "a.jsonl")] == [
+        ["a" * 50],
+        ["b" * 50],
+        ["c" * 50],
+    ]
+
+
+def test_a_dash_is_stdout_and_stays_open(capsys: pytest.CaptureFixture[str]) -> None:
+    with JsonLines(RecordFile("-")) as output:
+        output.write(result(0), None)
+    print("still open")
+    first, second = capsys.readouterr().out.splitlines()
+    assert json.loads(first)["frame"] == 0
+    assert second == "still open"
+
+
+def test_where_nothing_can_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for target in (tmp_path, tmp_path / "file" / "x.jsonl"):
+        with pytest.raises(DeviceError, match="cannot write"):
+            RecordFile(str(target))
+
+
+def test_a_full_disk_is_one_clear_error() -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("hardware: this system has no /dev/full")
+    file = RecordFile(str(full))
+    with pytest.raises(DeviceError, match="No space left on device"):
+        file.append("x\n")
+    file.close()
+
+
+def test_an_aggregate_holds_counts_and_means_and_no_single_face(tmp_path: Path) -> None:
+    path = tmp_path / "people.jsonl"
+    with Aggregate(1.0, JsonLines(RecordFile(str(path)))) as output:
+        for frame in range(60):  # 2.4 s at 25 a second
+            faces = [face(1, "happy", 0.9), face(2, "sad", 0.6)] if frame < 25 else []
+            output.write(result(frame, *faces), None)
+    first, second, third = (json.loads(line) for line in lines(path))
+    assert (first["from_s"], first["until_s"], first["frames"]) == (0.0, 1.0, 25)
+    assert (first["mean_faces"], first["most_faces"]) == (2.0, 2)
+    assert first["probabilities"] == pytest.approx({"happy": 0.55, "neutral": 0.125, "sad": 0.325})
+    assert (second["mean_faces"], second["probabilities"]) == (0.0, {})
+    assert (third["from_s"], third["until_s"], third["frames"]) == (2.0, 2.36, 10)
+    text = path.read_text()
+    assert all(word not in text for word in ('"id"', "box", '"faces"', "confidence"))
+
+
+def test_an_interval_without_frames_leaves_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    with Aggregate(10, Csv(RecordFile(str(path)))) as output:
+        output.write(result(0, face(), time_s=1), None)
+        output.write(result(1, face(), time_s=95), None)
+    rows = list(csv_module.DictReader(lines(path)))
+    assert [row["from_s"] for row in rows] == ["0", "90"]
+    assert rows[0]["p_happy"] == "0.75"
+
+
+def picture(level: int = 0, size_wh: tuple[int, int] = (160, 120)) -> Image:
+    return np.full((size_wh[1], size_wh[0], 3), level, np.uint8)
+
+
+def read_back(path: Path) -> tuple[list[Image], float]:
+    video = cv2.VideoCapture(str(path))
+    pictures: list[Image] = []
+    while True:
+        found, image = video.read()
+        if not found:
+            return pictures, video.get(cv2.CAP_PROP_FPS)
+        pictures.append(np.asarray(image, np.uint8))
+
+
+@pytest.mark.parametrize(("frames", "fps"), [(1, 25), (5, 10), (30, 10)])
+def test_a_video_has_every_frame_at_the_sources_rate_with_faces_drawn(tmp_path: Path, frames: int, fps: int) -> None:
+    path = tmp_path / "out.avi"
+    with AnnotatedVideo(path) as output:
+        for frame in range(frames):
+            output.write(result(frame, face(), time_s=frame / fps), picture())
+    pictures, rate = read_back(path)
+    assert len(pictures) == frames
+    assert rate == pytest.approx(fps, rel=0.01)
+    assert pictures[0].max() > 150
+
+
+def test_a_video_stays_in_time_when_the_camera_stutters(tmp_path: Path) -> None:
+    times = [*np.arange(20) / 10, *(np.arange(20) / 10 + 3.0)]
+    with AnnotatedVideo(tmp_path / "out.avi") as output:
+        for frame, time_s in enumerate(times):
+            output.write(result(frame, time_s=float(time_s)), picture())
+    pictures, rate = read_back(tmp_path / "out.avi")
+    assert len(pictures) / rate == pytest.approx(5.0, abs=0.3)  # 2 s, a second of nothing, 2 s
+
+
+def test_pictures_of_other_sizes_are_fitted_in(tmp_path: Path) -> None:
+    with AnnotatedVideo(tmp_path / "out.avi") as output:
+        for frame, size in enumerate([(160, 120), (320, 100), (50, 300)]):
+            output.write(result(frame, time_s=float(frame)), picture(200, size))
+    pictures, _ = read_back(tmp_path / "out.avi")
+    assert {p.shape for p in pictures} == {(120, 160, 3)}
+
+
+def test_a_video_without_frames_leaves_no_file_and_bad_targets_are_refused(tmp_path: Path) -> None:
+    AnnotatedVideo(tmp_path / "out.mp4").close()
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(OptionError, match=r"\.avi, \.mkv, \.mov, \.mp4"):
+        AnnotatedVideo(tmp_path / "out.gif")
+    (tmp_path / "file").touch()
+    with pytest.raises(DeviceError, match="cannot write"):
+        AnnotatedVideo(tmp_path / "file" / "out.avi")
+
+
+def test_a_window_needs_a_screen_and_an_opencv_with_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    with pytest.raises(DeviceError, match="DISPLAY is not set"):
+        Window()
+    monkeypatch.setenv("DISPLAY", ":0")
+
+    def headless(*_: object) -> None:
+        raise cv2.error("The function is not implemented. Rebuild the library with Windows, GTK+ 2.x or Cocoa support.")
+
+    monkeypatch.setattr(cv2, "namedWindow", headless)
+    with pytest.raises(DeviceError, match="headless"):
+        Window()

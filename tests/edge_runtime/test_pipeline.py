@@ -1,0 +1,191 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edge_emotion.edge_runtime import EmotionClassifier, Pipeline
+from edge_emotion.edge_runtime.cameras import Frame
+from edge_emotion.edge_runtime.errors import DeviceError, ModelError, OptionError
+from edge_emotion.edge_runtime.faces import Face
+from edge_emotion.edge_runtime.outputs import Output
+from edge_emotion.edge_runtime.outputs.output import ViewerClosed
+from edge_emotion.edge_runtime.preprocess import Image
+from edge_emotion.edge_runtime.results import FrameResult
+from edge_emotion.edge_runtime.run_config import RunConfig
+from edge_emotion.edge_runtime.smoothing import Smoothing
+
+from .fakes import FakeCamera, FakeDetector, Kept, grey_frames
+
+MODEL = Path(__file__).parents[1] / "models" / "brightness-int8.tflite"
+DARK, BRIGHT = 0, 255
+FACE = Face((20, 20, 40, 40))
+
+
+def pipeline(frames: list[Frame], *faces: list[Face], **options: object) -> Pipeline:
+    detector = FakeDetector(*(faces or ([FACE],)))
+    return Pipeline(FakeCamera(frames), detector, EmotionClassifier(MODEL), **options)  # type: ignore[arg-type]
+
+
+def test_each_frame_gives_one_result_in_order() -> None:
+    with pipeline(grey_frames([DARK] * 5)) as running:
+        results = list(running)
+    assert [r.frame for r in results] == [0, 1, 2, 3, 4]
+    assert [r.time_s for r in results] == [0.0, 0.04, 0.08, 0.12, 0.16]
+    assert {face.id for r in results for face in r.faces} == {1}
+    (face,) = results[-1].faces
+    assert face.label == face.raw_label == "dark"
+    assert face.box_xywh == (20, 20, 40, 40)
+    assert sum(face.probabilities.values()) == pytest.approx(1)
+    assert set(results[0].latency_ms) == {"capture", "detect", "preprocess", "classify", "track", "total"}
+    assert results[0].latency_ms["total"] >= results[0].latency_ms["classify"] > 0
+
+
+def test_a_source_without_frames_and_frames_without_faces_are_fine() -> None:
+    with pipeline([]) as running:
+        assert list(running) == []
+    with pipeline(grey_frames([DARK] * 3), []) as running:
+        assert [r.faces for r in running] == [(), (), ()]
+
+
+def test_a_label_is_smoothed_in_media_time() -> None:
+    levels = [BRIGHT] * 10 + [DARK] + [BRIGHT] * 10
+    with pipeline(grey_frames(levels), smoothing=Smoothing(0.5)) as running:
+        results = list(running)
+    assert results[10].faces[0].raw_label == "dark"
+    assert {r.faces[0].label for r in results} == {"bright"}
+    with pipeline(grey_frames(levels), smoothing=Smoothing(0)) as running:
+        assert list(running)[10].faces[0].label == "dark"
+
+
+def test_a_cut_forgets_ids_and_smoothing() -> None:
+    first, second = grey_frames([BRIGHT, DARK])
+    cut = Frame(second.image, 1, second.time_s, name="b.jpg", cut=True)
+    with pipeline([first, cut], smoothing=Smoothing(60)) as running:
+        before, after = running
+    assert [before.faces[0].id, after.faces[0].id] == [1, 2]
+    assert after.faces[0].label == "dark"
+    assert (before.source, after.source) == ("fake", "b.jpg")
+
+
+def test_a_picture_that_is_the_face_is_classified_whole() -> None:
+    halves = np.full((96, 96, 3), DARK, np.uint8)
+    halves[:, 48:] = BRIGHT
+    with pipeline([Frame(halves, 0, 0.0)], [Face((0, 0, 96, 96))]) as whole:
+        assert next(iter(whole)).faces[0].raw_label == "grey"
+    with pipeline([Frame(halves, 0, 0.0)], [Face((0, 0, 40, 40))]) as part:
+        assert next(iter(part)).faces[0].raw_label == "dark"
+
+
+def test_between_searches_faces_are_followed() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200), dtype=np.uint8)
+    frames = [Frame(np.roll(noise, 2 * i, axis=1), i, i / 25) for i in range(9)]
+    detector = FakeDetector([Face((60, 60, 60, 60))], [Face((72, 60, 60, 60))], [])
+    with Pipeline(FakeCamera(frames), detector, EmotionClassifier(MODEL), detect_every=3) as running:
+        results = list(running)
+    assert detector.asked == 3
+    assert [r.faces[0].box_xywh[0] for r in results[:6]] == pytest.approx([60, 62, 64, 72, 74, 76], abs=1)
+    assert {r.faces[0].id for r in results[:6]} == {1}
+    assert all(r.faces == () for r in results[6:])
+
+
+def test_max_frames_and_stop_end_it() -> None:
+    with pipeline(grey_frames([DARK] * 9), max_frames=4) as running:
+        assert len(list(running)) == 4
+    with pipeline(grey_frames([DARK] * 9)) as running:
+        seen = 0
+        for _ in running:
+            seen += 1
+            if seen == 2:
+                running.stop()
+    assert seen == 2
+
+
+def test_outputs_get_every_result_and_the_picture_only_when_one_needs_it() -> None:
+    blind, seeing = Kept(), Kept(needs_image=True)
+    frames = grey_frames([DARK, BRIGHT])
+    with pipeline(list(frames), outputs=[blind]) as running:
+        results = list(running)
+    assert blind.results == results
+    assert blind.images == [None, None]
+    assert blind.closed == 1
+    with pipeline(list(frames), outputs=[seeing]) as running:
+        list(running)
+    assert seeing.images[1] is frames[1].image
+
+
+def test_an_output_gets_colour_where_the_classifier_gets_grey() -> None:
+    colour = np.zeros((96, 96, 3), np.uint8)
+    kept = Kept(needs_image=True)
+    with pipeline([Frame(np.zeros((96, 96), np.uint8), 0, 0.0, colour)], outputs=[kept]) as running:
+        list(running)
+    assert kept.images[0] is colour
+
+
+class Failing(Output):
+    needs_image = False
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def write(self, result: FrameResult, image: Image | None) -> None:
+        raise self.error
+
+    def close(self) -> None:
+        raise self.error
+
+
+def test_a_closed_viewer_ends_the_run_after_its_frame() -> None:
+    kept = Kept()
+    failing = Failing(ViewerClosed())
+    running = pipeline(grey_frames([DARK] * 5), outputs=[kept, failing])
+    assert len(list(running)) == 1
+    assert len(kept.results) == 1
+
+
+def test_everything_is_closed_even_when_an_output_fails_to() -> None:
+    kept = Kept()
+    running = pipeline(grey_frames([DARK]), outputs=[kept, Failing(DeviceError("disk full"))])
+    with pytest.raises(DeviceError, match="disk full"):
+        running.close()
+    assert kept.closed == 1
+    assert running.camera.closed == running.detector.closed == 1  # type: ignore[attr-defined]
+
+
+def test_what_was_opened_is_closed_when_a_later_part_cannot_be() -> None:
+    kept = Kept()
+    with pytest.raises(ModelError, match="does not exist"):
+        Pipeline.from_config(RunConfig("nothing.mp4", model="none.tflite"), [kept])
+    assert kept.closed == 1
+    with pytest.raises(DeviceError, match=r"nothing\.mp4 does not exist"):
+        Pipeline.from_config(RunConfig("nothing.mp4", model=str(MODEL), detector="none"), [kept])
+    assert kept.closed == 2
+
+
+def test_open_takes_the_options_of_run_by_name(tmp_path: Path) -> None:
+    import cv2
+
+    for name, level in (("a", DARK), ("b", BRIGHT)):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((60, 60), level, np.uint8))
+    with Pipeline.open(str(tmp_path), model=str(MODEL), detector="none", classes=("dark", "bright")) as running:
+        results = list(running)
+    assert [r.faces[0].label for r in results] == ["dark", "bright"]
+    assert [Path(r.source).name for r in results] == ["a.png", "b.png"]
+    assert json.loads(json.dumps(results[0].to_json()))["faces"][0]["state"] == "steady"
+    with pytest.raises(OptionError, match="max-frames"):
+        Pipeline.open(str(tmp_path), max_frames=0)
+
+
+def test_the_device_path_loads_no_tensorflow(tmp_path: Path) -> None:
+    import cv2
+
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((60, 60), np.uint8))
+    program = (
+        "import sys\n"
+        "from edge_emotion.edge_runtime import Pipeline\n"
+        f"list(Pipeline.open({str(tmp_path)!r}, model={str(MODEL)!r}, detector='haar'))\n"
+        "print([name for name in ('tensorflow', 'keras', 'torch', 'matplotlib') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,63 @@
+import contextlib
+from typing import Any
+
+import pytest
+from edge_emotion.edge_runtime.errors import OptionError
+from edge_emotion.edge_runtime.run_config import RunConfig, parse_detect_every, parse_size
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def test_a_source_is_enough() -> None:
+    config = RunConfig("0")
+    assert config.model == "edge-m"
+    assert config.detector == "auto"
+    assert config.smoothing.half_life_s == 0.5
+    assert config.is_live
+    assert not RunConfig("clip.mp4").is_live
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"source": ""}, "--source is empty"),
+        ({"detect_every": 0}, "--detect-every"),
+        ({"max_frames": 0}, "--max-frames"),
+        ({"threads": 0}, "--threads"),
+        ({"size": (8, 480)}, "--size"),
+        ({"fps": 0.0}, "--fps"),
+        ({"fps": float("nan")}, "--fps"),
+        ({"rotate_mb": -1.0}, "--rotate-mb"),
+        ({"keep": 0}, "--keep"),
+        ({"jsonl": "-", "csv": "-"}, "share stdout"),
+        ({"half_life": -1.0}, "half-life"),
+        ({"settle": 0.3, "unsettle": 0.4}, "settle"),
+        ({"aggregate": 0.0, "jsonl": "x"}, "--aggregate must be above 0"),
+        ({"aggregate": 5.0}, "--aggregate needs somewhere"),
+        ({"aggregate": 5.0, "jsonl": "x", "show": True}, "leave out --video, --show"),
+        ({"aggregate": 5.0, "csv": "x", "video": "x.avi"}, "leave out --video, --show"),
+    ],
+)
+def test_values_out_of_range_and_contradictions_are_wrong_options(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        RunConfig(**{"source": "0", **values})
+
+
+@given(st.integers(0, 99999), st.integers(0, 99999))
+def test_sizes_are_read_as_they_are_written(width: int, height: int) -> None:
+    assert parse_size(f"{width}x{height}") == (width, height)
+    assert parse_size(f"{width}X{height}") == (width, height)
+
+
+@given(st.text(max_size=12))
+def test_any_other_text_is_a_wrong_option(text: str) -> None:
+    for parse in (parse_size, parse_detect_every):
+        with contextlib.suppress(OptionError):
+            value = parse(text)
+            assert value == "auto" or isinstance(value, int | tuple)
+
+
+def test_how_often_to_search() -> None:
+    assert parse_detect_every("auto") == "auto"
+    assert parse_detect_every("3") == 3
+    assert parse_size(None) is None

