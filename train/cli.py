@@ -70,10 +70,10 @@ def train(
                 )
         import_keras()
         require_matplotlib()
-        check_writable(out)
         try:
             with console.progress("decoding") as bar:
                 run_data = load_data(dataset, config, bar)
+            check_writable(out)
             train_and_plot(config, run_data, out, say, resume=(out / RESUME_FILE).exists())
         except KeyboardInterrupt:
             _interrupted(out)
@@ -127,6 +127,9 @@ def train_and_plot(
 
 
 def _interrupted(out: Path) -> None:
+    if not (out / "run.json").exists():
+        console.note("interrupted: nothing was trained yet")
+        return
     kept = f"{out / MODEL_FILE} holds the best epoch so far; " if (out / MODEL_FILE).exists() else ""
     console.note(f"interrupted: {kept}go on with: edge-emotion train --resume --out {out}")
 
