@@ -21,7 +21,8 @@ DEFAULT_TOPIC = "edge-emotion"
 
 @dataclass(frozen=True)
 class MqttAddress:
-    """A broker. topic: what all topics start with; node: the name of this device, letters, digits, `-` and `_`."""
+    """A broker. topic: what all topics start with; node: its name without slashes or the
+    host's name, of letters, digits, `-` and `_`."""
 
     host: str
     port: int
@@ -60,8 +61,10 @@ def parse_mqtt(
         )
     if parts.scheme not in PORTS or not parts.hostname or parts.query or parts.fragment:
         raise OptionError(f"--mqtt takes mqtt://HOST[:PORT][/TOPIC], or mqtts:// for TLS; got {url!r}")
-    node = re.sub(r"[^A-Za-z0-9_-]", "-", host_name or socket.gethostname()) or "device"
-    topic = unquote(parts.path).strip("/") or f"{DEFAULT_TOPIC}/{node}"
+    own_topic = unquote(parts.path).strip("/")
+    # Two cameras of one host differ by their topics: as clients, and as devices of Home Assistant.
+    node = re.sub(r"[^A-Za-z0-9_-]", "-", own_topic or host_name or socket.gethostname()) or "device"
+    topic = own_topic or f"{DEFAULT_TOPIC}/{node}"
     if re.search(r"[+#\0]", topic) or topic.startswith("$"):
         raise OptionError(f"--mqtt topic {topic!r} may not hold + or #, nor start with $")
     if ca_file is not None and parts.scheme != "mqtts":

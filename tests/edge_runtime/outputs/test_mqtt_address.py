@@ -24,7 +24,12 @@ def test_the_long_way(tmp_path: Path) -> None:
         "mqtts://ann@[::1]:99/house/door", tmp_path / "ca.pem", tmp_path / "password", environment={}, host_name="pi"
     )
     assert (address.host, address.port, address.tls, address.topic) == ("::1", 99, True, "house/door")
-    assert (address.user, address.password) == ("ann", "geheim")
+    assert (address.user, address.password, address.node) == ("ann", "geheim", "house-door")
+
+
+def test_two_cameras_of_one_host_are_two_clients() -> None:
+    nodes = {parse_mqtt(f"mqtt://b/{topic}", environment={}, host_name="pi").node for topic in ("door", "hall", "")}
+    assert nodes == {"door", "hall", "pi"}
 
 
 def test_user_and_password_from_the_environment(tmp_path: Path) -> None:
