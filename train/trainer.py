@@ -161,18 +161,10 @@ def train(
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
-    preset, classes = config.preset, len(config.classes)
-    policy = config.precision
-    model = preset.architecture.build(preset.input, classes, policy)
-    export = preset.architecture.build(preset.input, classes)
+    preset = config.preset
     batches = Batches(data.train, preset.input, preset.batch_size, config.seed, preset.augmentation)
-    optimizer = _optimizer(keras, preset, batches.per_epoch)
-    model.compile(
-        optimizer=optimizer,
-        loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=preset.label_smoothing),
-        metrics=["accuracy"],
-        jit_compile=keras.backend.backend() == "jax",
-    )
+    model = compiled(config, batches.per_epoch)
+    export = preset.architecture.build(preset.input, len(config.classes))
     model.optimizer.build(model.trainable_variables)
     state = _State()
     if resume:
@@ -216,6 +208,21 @@ def train(
     record["best_epoch"] = 1 + int(np.argmax([row.val_accuracy for row in state.history]))
     _write_json(out / "run.json", record)
     return metrics
+
+
+def compiled(config: TrainConfig, steps_per_epoch: int) -> Any:
+    """The network of a run as a `keras.Model`, with its optimiser and loss."""
+    import keras
+
+    preset = config.preset
+    model = preset.architecture.build(preset.input, len(config.classes), config.precision)
+    model.compile(
+        optimizer=_optimizer(keras, preset, steps_per_epoch),
+        loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=preset.label_smoothing),
+        metrics=["accuracy"],
+        jit_compile=keras.backend.backend() == "jax",
+    )
+    return model
 
 
 def describe_device(keras: Any) -> str:

@@ -10,7 +10,7 @@ from edge_emotion.train.runs import by_age, check_writable, default_folder, newe
 def make(root: Path, name: str, time_s: int, *, finished: bool = False, schema: int = 1) -> Path:
     folder = root / name
     folder.mkdir(parents=True)
-    record = {"schema_version": schema} | ({"metrics": {}} if finished else {})
+    record: dict[str, object] = {"schema_version": schema} | ({"metrics": {}} if finished else {})
     (folder / "run.json").write_text(json.dumps(record))
     os.utime(folder / "run.json", (time_s, time_s))
     return folder

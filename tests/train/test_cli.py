@@ -1,0 +1,160 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from edge_emotion.train.drawn_faces import write_dataset
+
+Run = Callable[..., tuple[int, str, str]]
+LEAN = ("--preset", "tiny", "--epochs", "1", "--classes", "happy,surprise")
+
+pytestmark = pytest.mark.train
+
+
+def test_training_says_what_it_does_and_leaves_a_run(run: Run, keras: Any, drawn_faces: Path) -> None:
+    code, out, _ = run("train", "--data", drawn_faces, *LEAN, "--limit", "6,3")
+    assert code == 0
+    assert "tiny: 12 training and 6 validation images of happy, surprise" in out
+    assert "device: tensorflow on " in out
+    (line,) = [line for line in out.splitlines() if line.startswith("epoch ")]
+    for word in ("1/1", "loss", "accuracy", "val_loss", "val_accuracy", "images/s"):
+        assert word in line
+    (folder,) = Path("runs").iterdir()
+    assert folder.name.endswith("-tiny")
+    assert {p.name for p in folder.iterdir()} == {
+        *("model.keras", "last.keras", "resume.npz", "run.json", "history.csv"),
+        *("accuracy.png", "loss.png", "confusion.png"),
+    }
+
+
+def test_json_is_the_record_of_the_run_and_nothing_else(run: Run, keras: Any, drawn_faces: Path) -> None:
+    code, out, err = run("train", "--data", drawn_faces, *LEAN, "--seed", 3, "--out", "mine", "--json")
+    assert code == 0
+    document = json.loads(out)
+    assert document["schema_version"] == 1
+    assert document["model"] == str(Path("mine", "model.keras"))
+    assert document["config"]["seed"] == 3
+    assert document["metrics"]["n"] == 8
+    assert "epoch   1/1" in err
+    code, _, err = run("train", "--data", drawn_faces, *LEAN, "--out", "mine")
+    assert code == 1
+    assert "--resume --out mine goes on with it" in err
+    code, out, _ = run("evaluate", Path("mine", "model.keras"), "--data", drawn_faces, "--json")
+    assert json.loads(out)["accuracy"] == document["metrics"]["accuracy"]
+    assert json.loads(out)["n"] == 8
+
+
+def test_the_order_of_classes_is_the_order_asked(run: Run, keras: Any, drawn_faces: Path) -> None:
+    arguments = ("--preset", "tiny", "--epochs", 1, "--classes", "surprise, happy", "--out", "r", "--json")
+    assert json.loads(run("train", "--data", drawn_faces, *arguments)[1])["metrics"]["labels"] == ["surprise", "happy"]
+
+
+def test_odd_images_train_and_broken_ones_are_left_out(run: Run, keras: Any, tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "odd", 3, 2, classes=("happy", "sad"))
+    face = cv2.imread(str(root / "train/happy/00000.png"), cv2.IMREAD_GRAYSCALE)
+    assert face is not None
+    happy = root / "train" / "happy"
+    cv2.imwrite(str(happy / "16bit.png"), face[::-1].astype(np.uint16) * 257)
+    cv2.imwrite(str(happy / "rgba.png"), cv2.cvtColor(face[:, ::-1].copy(), cv2.COLOR_GRAY2BGRA))
+    (happy / "text.jpg").write_text("not an image")
+    jpeg = cv2.imencode(".jpg", face)[1].tobytes()
+    (happy / "cut.jpg").write_bytes(jpeg[: len(jpeg) // 2])
+    code, out, err = run("train", "--data", root, "--preset", "tiny", "--epochs", 1, "--out", "r", "--json")
+    assert code == 0
+    assert json.loads(out)["data"]["train_counts"] == {"happy": 5, "sad": 3}
+    assert "2 unreadable image(s) skipped in train" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--preset", "edgem"), "did you mean edge-m?"),
+        (("--preset", "tiny", "--precision", "int4"), "mixed_bfloat16"),
+        (("--preset", "tiny", "--classes", "hapy,sad"), "did you mean happy?"),
+        (("--preset", "tiny", "--classes", "happy"), "at least two classes"),
+        (("--preset", "tiny", "--classes", "happy,happy"), "named twice"),
+        (("--preset", "tiny", "--classes", "happy,,sad"), "empty name"),
+        (("--preset", "tiny", "--limit", "0"), "--limit takes"),
+        (("--preset", "tiny", "--limit", "4,5,6"), "--limit takes"),
+        (("--preset", "tiny", "--epochs", "0"), "--epochs"),
+        (("--preset", "tiny", "--batch-size", "-3"), "--batch-size"),
+        ((), "--data and --preset"),
+    ],
+)
+def test_invalid_option_values(run: Run, keras: Any, drawn_faces: Path, arguments: tuple[str, ...], words: str) -> None:
+    code, out, err = run("train", "--data", drawn_faces, *arguments)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert not Path("runs").exists()
+
+
+def test_datasets_that_cannot_be_trained_on(run: Run, keras: Any, drawn_faces: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    shutil.copytree(drawn_faces / "train" / "happy", tmp_path / "one" / "train" / "happy")
+    shutil.copytree(drawn_faces, tmp_path / "lacking")
+    shutil.rmtree(tmp_path / "lacking" / "validation" / "sad")
+    for path, words in (
+        ("missing", "does not exist"),
+        ("empty", "no images in class folders"),
+        ("one", "one class only (happy)"),
+        ("lacking", "the validation split has no image of sad"),
+    ):
+        code, out, err = run("train", "--data", tmp_path / path, "--preset", "tiny")
+        assert (code, out) == (1, "")
+        assert words in err
+        assert "Traceback" not in err
+
+
+def test_an_output_folder_that_cannot_be_written(run: Run, keras: Any, drawn_faces: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    code, _, err = run("train", "--data", drawn_faces, *LEAN, "--out", tmp_path / "file" / "run")
+    assert code == 1
+    assert "cannot write to" in err
+    assert "name another with --out" in err
+
+
+def test_resume_takes_the_recorded_settings(run: Run, keras: Any, drawn_faces: Path, tmp_path: Path) -> None:
+    code, _, err = run("train", "--resume")
+    assert code == 1
+    assert "nothing to resume" in err
+    code, _, err = run("train", "--resume", "--epochs", 5, "--seed", 1)
+    assert code == 2
+    assert "leave --epochs, --seed out" in err
+    code, _, err = run("train", "--resume", "--out", "nowhere")
+    assert code == 1
+    assert "not a run folder" in err
+    assert run("train", "--data", drawn_faces, *LEAN, "--out", "r")[0] == 0
+    code, out, _ = run("train", "--resume", "--out", "r", "--json")  # finished: nothing is trained again
+    assert code == 0
+    assert json.loads(out)["epochs_done"] == 1
+    assert len(Path("r", "history.csv").read_text().splitlines()) == 2
+
+
+def test_resume_elsewhere_and_on_changed_images(run: Run, keras: Any, tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "faces", 4, 2, classes=("happy", "surprise"))
+    assert run("train", "--data", root, *LEAN, "--out", "r")[0] == 0
+    root.rename(tmp_path / "moved")
+    code, _, err = run("train", "--resume", "--out", "r")
+    assert code == 1
+    assert "does not exist" in err
+    assert run("train", "--resume", "--out", "r", "--data", tmp_path / "moved")[0] == 0
+    (tmp_path / "moved" / "train" / "happy" / "00000.png").unlink()
+    code, _, err = run("train", "--resume", "--out", "r", "--data", tmp_path / "moved")
+    assert code == 1
+    assert "trained on other images" in err
+
+
+def test_training_without_the_extra_says_what_to_install(
+    run: Run, drawn_faces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for command in (("train", "--data", drawn_faces, *LEAN), ("demo",)):
+        code, out, err = run(*command)
+        assert (code, out) == (1, "")
+        assert "pip install 'edge-emotion[train]'" in err
+        assert not Path("runs").exists()
+        assert not Path("demo").exists()

@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from edge_emotion.edge_runtime.errors import RuntimeMissingError
+from edge_emotion.edge_runtime.metrics import score
+from edge_emotion.train import plots
+from edge_emotion.train.trainer import EpochResult
+
+pytestmark = pytest.mark.train
+
+
+@pytest.fixture(autouse=True)
+def needs_matplotlib() -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed (the train extra)")
+
+
+def history(epochs: int) -> list[EpochResult]:
+    return [EpochResult(i, 2 / i, 1 - 1 / i, 2 / i, 1 - 1 / (i + 1), 900.0, 0.1) for i in range(1, epochs + 1)]
+
+
+def drawn(path: Path) -> np.ndarray:
+    image = cv2.imread(str(path))
+    assert image is not None
+    return image
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 200])
+def test_accuracy_and_loss_show_both_curves(tmp_path: Path, epochs: int) -> None:
+    plots.plot_history(history(epochs), tmp_path)
+    for name in ("accuracy.png", "loss.png"):
+        image = drawn(tmp_path / name).astype(int)
+        for colour in (plots.TRAIN_COLOUR, plots.VALIDATION_COLOUR):
+            bgr = [int(colour[i : i + 2], 16) for i in (5, 3, 1)]
+            assert (np.abs(image - bgr).max(axis=2) < 12).sum() > 20
+
+
+def test_no_history_draws_nothing(tmp_path: Path) -> None:
+    plots.plot_history([], tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("classes", [2, 7])
+def test_confusion_is_dark_on_the_diagonal_of_a_perfect_model(tmp_path: Path, classes: int) -> None:
+    labels = np.repeat(np.arange(classes), 5)
+    probabilities = np.eye(classes, dtype=np.float32)[labels]
+    plots.plot_confusion(score(probabilities, labels, [f"class{i}" for i in range(classes)]), tmp_path)
+    image = drawn(tmp_path / "confusion.png")
+    dark_blue = (image[..., 0] > image[..., 2].astype(int) + 60) & (image[..., 2] < 40)
+    assert dark_blue.mean() > 0.5 / classes**2 * classes * 0.3
+
+
+def test_a_missing_matplotlib_is_said_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plots, "find_spec", lambda name: None)
+    with pytest.raises(RuntimeMissingError, match=r"edge-emotion\[train\]"):
+        plots.require_matplotlib()

@@ -1,0 +1,315 @@
+"""A run that is killed, interrupted or out of disk goes on as if nothing had happened."""
+
+import csv
+import dataclasses
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from edge_emotion.edge_runtime import cli
+from edge_emotion.edge_runtime import metadata as model_metadata
+from edge_emotion.edge_runtime.dataset import Split, open_dataset
+from edge_emotion.edge_runtime.errors import DatasetError, EdgeEmotionError
+from edge_emotion.train import trainer
+from edge_emotion.train.architectures import ResidualNetwork
+from edge_emotion.train.keras_model import KerasClassifier
+from edge_emotion.train.presets import get_preset
+from edge_emotion.train.trainer import RunData, TrainConfig, load_data, train
+
+pytestmark = pytest.mark.train
+
+CLASSES = ("happy", "surprise")
+PRESET = dataclasses.replace(
+    get_preset("tiny"), architecture=ResidualNetwork(stem=8, stages=((8, 1),)), epochs=3, batch_size=10
+)
+CONFIG = TrainConfig(PRESET, CLASSES, seed=4)
+COMMAND = ("train", "--preset", "tiny", "--epochs", "3", "--batch-size", "10", "--classes", ",".join(CLASSES))
+STEPS = 3  # of an epoch: 24 images in tens
+
+DIE = """
+import os, signal, sys
+from edge_emotion.edge_runtime.cli import main
+from edge_emotion.train import cli
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent may have had it ignored
+number, at, steps = int(sys.argv[1]), int(sys.argv[2]), 0
+def move(self, step, of):
+    global steps
+    steps += 1
+    if steps == at:
+        os.kill(os.getpid(), number)
+cli._EpochBar.move = move
+sys.argv = ["edge-emotion", *sys.argv[3:]]
+main()
+"""
+
+
+@pytest.fixture
+def data(drawn_faces: Path, keras: Any) -> RunData:
+    return load_data(open_dataset(drawn_faces), CONFIG)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(drawn_faces: Path, keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of CONFIG that nothing disturbs."""
+    return undisturbed(CONFIG, drawn_faces, tmp_path_factory.mktemp("uninterrupted"))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted_command(drawn_faces: Path, keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of COMMAND that nothing disturbs."""
+    preset = dataclasses.replace(get_preset("tiny"), epochs=3, batch_size=10)
+    return undisturbed(TrainConfig(preset, CLASSES), drawn_faces, tmp_path_factory.mktemp("command"))
+
+
+def undisturbed(config: TrainConfig, faces: Path, folder: Path) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGE_EMOTION_CACHE", str(folder / "cache"))
+        train(config, load_data(open_dataset(faces), config), folder / "run")
+    return folder / "run"
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    """History, optimiser state with the averages, and both saved models, bit for bit."""
+    histories = [[dataclasses.replace(row, images_per_s=0) for row in trainer.read_history(p)] for p in (one, other)]
+    assert histories[0] == histories[1]
+    with np.load(one / "resume.npz") as a, np.load(other / "resume.npz") as b:
+        assert a.files == b.files
+        for name in a.files:
+            if name != "history":
+                np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+    for name in ("model.keras", "last.keras"):
+        models = [KerasClassifier.open(p / name) for p in (one, other)]
+        for a_weight, b_weight in zip(*(m.model.get_weights() for m in models), strict=True):
+            np.testing.assert_array_equal(a_weight, b_weight, err_msg=name)
+        assert models[0].metadata == models[1].metadata
+    records = [json.loads((p / "run.json").read_text()) for p in (one, other)]
+    for key in ("metrics", "best_epoch", "epochs_done", "config", "parameters"):
+        assert records[0][key] == records[1][key]
+
+
+def test_a_run_leaves_what_it_should(uninterrupted: Path, drawn_faces: Path) -> None:
+    assert {p.name for p in uninterrupted.iterdir()} == {
+        "model.keras", "last.keras", "resume.npz", "run.json", "history.csv"
+    }  # fmt: skip
+    record = json.loads((uninterrupted / "run.json").read_text())
+    assert record["data"]["train_counts"] == dict.fromkeys(CLASSES, 12)
+    assert record["data"]["path"] == str(drawn_faces.resolve())
+    assert record["backend"] == "tensorflow"
+    assert record["config"] == json.loads(json.dumps(CONFIG.to_json()))
+    assert record["versions"]["keras"]
+    rows = list(csv.DictReader((uninterrupted / "history.csv").read_text().splitlines()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    best = max(range(3), key=lambda i: (float(rows[i]["val_accuracy"]), -i))
+    assert record["best_epoch"] == best + 1
+    measured = model_metadata.read(uninterrupted / "model.keras")
+    assert measured is not None
+    assert measured.measured is not None
+    assert (
+        measured.measured.accuracy
+        == record["metrics"]["accuracy"]
+        == pytest.approx(float(rows[best]["val_accuracy"]), abs=1e-6)
+    )
+
+
+def test_the_same_seed_trains_the_same(uninterrupted: Path, data: RunData, tmp_path: Path) -> None:
+    train(CONFIG, data, tmp_path / "again")
+    assert_same_run(tmp_path / "again", uninterrupted)
+
+
+def test_the_saved_weights_are_the_average_not_the_last_step(uninterrupted: Path, keras: Any) -> None:
+    saved = KerasClassifier.open(uninterrupted / "last.keras").model.get_weights()
+    with np.load(uninterrupted / "resume.npz") as state:
+        raw = [state[f"weight{i}"] for i in range(len(saved))]
+    kernels = [i for i, weight in enumerate(saved) if weight.ndim == 4]
+    assert all(not np.array_equal(saved[i], raw[i]) for i in kernels)
+
+
+@pytest.mark.parametrize("epochs_before", [0, 1, 3])
+def test_resuming_after_any_epoch_equals_the_uninterrupted_run(
+    uninterrupted: Path, data: RunData, tmp_path: Path, epochs_before: int
+) -> None:
+    def stop(row: trainer.EpochResult) -> None:
+        if row.epoch == epochs_before:
+            raise KeyboardInterrupt
+
+    def stop_at_once(step: int, steps: int) -> None:
+        if epochs_before == 0:
+            raise KeyboardInterrupt
+
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train(CONFIG, data, out, on_epoch=stop, on_step=stop_at_once)
+    assert (out / "resume.npz").exists() == (epochs_before > 0)
+    train(CONFIG, data, out, resume=epochs_before > 0)
+    assert_same_run(out, uninterrupted)
+
+
+@pytest.mark.parametrize("signal_name", ["SIGKILL", "SIGINT", "SIGTERM"])
+def test_a_real_signal_in_mid_epoch_then_bare_resume(
+    drawn_faces: Path,
+    uninterrupted_command: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    signal_name: str,
+) -> None:
+    number = int(getattr(signal, signal_name))
+    in_third_epoch = str(2 * STEPS + 2)
+    environment = os.environ | {"KERAS_BACKEND": "tensorflow"}
+    arguments = [*COMMAND, "--data", str(drawn_faces)]
+    done = subprocess.run(
+        [sys.executable, "-c", DIE, str(number), in_third_epoch, *arguments],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.stdout.count("\nepoch ") == 2, done.stdout + done.stderr
+    (out,) = (tmp_path / "runs").iterdir()
+    if signal_name == "SIGKILL":
+        assert done.returncode == -signal.SIGKILL
+    else:
+        assert done.returncode == 130
+        assert f"go on with: edge-emotion train --resume --out {Path('runs') / out.name}" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert (out / "accuracy.png").exists()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["edge-emotion", "train", "--resume"])
+    with pytest.raises(SystemExit) as exit_:
+        cli.main()
+    assert exit_.value.code == 0
+    assert_same_run(out, uninterrupted_command)
+    assert {"accuracy.png", "loss.png", "confusion.png"} <= {p.name for p in out.iterdir()}
+
+
+@pytest.fixture
+def failing_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """A countdown in a list: when it reaches zero, that write and all later ones find the disk full."""
+    left = [10**9]
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    yield left
+    left[0] = 10**9
+
+
+@pytest.mark.parametrize("writes", [0, 1, 2])
+def test_a_full_disk_while_saving_leaves_the_previous_checkpoint_whole(
+    uninterrupted: Path, data: RunData, tmp_path: Path, failing_disk: list[int], writes: int
+) -> None:
+    out = tmp_path / "run"
+    before: dict[str, bytes] = {}
+
+    def fill(row: trainer.EpochResult) -> None:
+        before.update({p.name: p.read_bytes() for p in out.iterdir()})
+        failing_disk[0] = writes
+
+    with pytest.raises(OSError, match="No space left"):
+        train(CONFIG, data, out, on_epoch=fill)
+    assert {p.name for p in out.iterdir()} == set(before)  # no partial file stays
+    changed = [name for name, content in before.items() if (out / name).read_bytes() != content]
+    assert len(changed) <= writes
+    for name in ("model.keras", "last.keras"):
+        KerasClassifier.open(out / name)
+    failing_disk[0] = 10**9
+    train(CONFIG, data, out, resume=True)
+    assert_same_run(out, uninterrupted)
+
+
+def test_a_disk_that_fills_while_keras_writes_leaves_the_model_whole(
+    data: RunData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keras: Any
+) -> None:
+    out = tmp_path / "run"
+    kept: list[bytes] = []
+
+    def half_a_file(self: Any, path: Path, *args: Any, **kwargs: Any) -> None:
+        Path(path).write_bytes(b"PK\x03\x04 half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fill(row: trainer.EpochResult) -> None:
+        kept.append((out / "model.keras").read_bytes())
+        monkeypatch.setattr(keras.Model, "save", half_a_file)
+
+    with pytest.raises(OSError, match="No space left"):
+        train(CONFIG, data, out, on_epoch=fill)
+    assert (out / "model.keras").read_bytes() == kept[0]
+    assert not list(out.glob(".*"))
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_saves_a_float32_model(data: RunData, tmp_path: Path, precision: str) -> None:
+    config = dataclasses.replace(CONFIG, preset=dataclasses.replace(PRESET, epochs=2), precision=precision)
+    train(config, data, tmp_path)
+    model = KerasClassifier.open(tmp_path / "model.keras").model
+    assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+def test_the_seed_recipe_trains_too(data: RunData, tmp_path: Path) -> None:
+    preset = dataclasses.replace(get_preset("seed"), epochs=1)
+    metrics = train(TrainConfig(preset, CLASSES), data, tmp_path)
+    assert metrics.n == 8
+    assert trainer.read_history(tmp_path)[0].learning_rate == pytest.approx(1e-4)
+
+
+def test_the_learning_rate_warms_up_and_falls_to_nothing(uninterrupted: Path) -> None:
+    rates = [row.learning_rate for row in trainer.read_history(uninterrupted)]
+    assert rates[0] == pytest.approx(PRESET.learning_rate)
+    assert rates[0] > rates[1] > rates[2]
+    assert rates[2] == pytest.approx(0, abs=1e-9)
+
+
+def test_resuming_something_else_is_refused(uninterrupted: Path, data: RunData, tmp_path: Path) -> None:
+    with pytest.raises(EdgeEmotionError, match="other settings"):
+        train(dataclasses.replace(CONFIG, seed=5), data, uninterrupted, resume=True)
+    fewer = dataclasses.replace(data, train=data.train.take(np.arange(20)))
+    with pytest.raises(EdgeEmotionError, match="other images"):
+        train(CONFIG, fewer, uninterrupted, resume=True)
+    with pytest.raises(EdgeEmotionError, match="nothing to resume"):
+        train(CONFIG, data, tmp_path, resume=True)
+    (tmp_path / "resume.npz").write_bytes((uninterrupted / "resume.npz").read_bytes()[:500])
+    with pytest.raises(EdgeEmotionError, match="nothing to resume"):
+        train(CONFIG, data, tmp_path, resume=True)
+
+
+def test_a_class_missing_in_validation_is_named(data: RunData, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(self: object, split: str, *args: object) -> Split:
+        whole = data.train if split == "train" else data.validation
+        return whole.take(whole.labels == 0) if split == "validation" else whole
+
+    monkeypatch.setattr("edge_emotion.edge_runtime.dataset.Dataset.load", load)
+    with pytest.raises(DatasetError, match="validation split has no image of surprise"):
+        load_data(data.dataset, CONFIG)
+
+
+@pytest.mark.parametrize("backend", ["jax", *(["torch"] if find_spec("torch") else [])])
+def test_another_backend_trains_a_model_that_tensorflow_evaluates(
+    drawn_faces: Path, keras: Any, tmp_path: Path, backend: str
+) -> None:
+    pytest.importorskip("jax" if backend == "jax" else "torch", reason="needs the dev extra")
+    from edge_emotion.edge_runtime.evaluate import evaluate
+
+    arguments = [*COMMAND, "--epochs", "1", "--data", str(drawn_faces), "--out", "run", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "edge_emotion.edge_runtime.cli", *arguments],
+        cwd=tmp_path, env=os.environ | {"KERAS_BACKEND": backend}, capture_output=True, text=True, check=False,
+        timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["backend"] == backend
+    assert record["device"].startswith(f"{backend} on ")
+    split = open_dataset(drawn_faces).load("validation", classes=CLASSES)
+    result = evaluate(KerasClassifier.open(tmp_path / "run" / "model.keras"), split)
+    assert result.metrics.accuracy == record["metrics"]["accuracy"]
