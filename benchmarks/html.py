@@ -6,8 +6,9 @@ from html import escape
 from importlib.resources import files
 
 from . import charts
+from .columns import FULL, columns
 from .report import BenchReport, Row
-from .tables import columns, explanations
+from .tables import explanations
 
 
 def render_html(report: BenchReport) -> str:
@@ -28,6 +29,7 @@ def render_html(report: BenchReport) -> str:
     style = files(__package__).joinpath("report.css").read_text(encoding="utf-8")
     notes = "".join(f"<li>{escape(note)}</li>" for note in report.notes)
     facts = "".join(f"<li>{escape(line)}</li>" for line in explanations(report))
+    table = _table(*columns(report.rows, FULL))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -36,7 +38,7 @@ def render_html(report: BenchReport) -> str:
         f"<header><h1>Bench on {escape(env.board)}</h1>\n<p>{escape(env.cpu)} · {escape(env.started)}</p></header>\n"
         f'<p class="verdict"><strong>Recommendation</strong> {escape(report.recommendation.reason)}</p>\n'
         + (f'<ul class="notes">{notes}</ul>\n' if notes else "")
-        + f'<div class="scroll" tabindex="0" role="region" aria-label="Results">{_table(*columns(report))}</div>\n'
+        + f'<div class="scroll" tabindex="0" role="region" aria-label="Results">{table}</div>\n'
         f'<ul class="facts">{facts}</ul>\n<main>{"".join(sections)}</main>\n'
         f"<details><summary>Environment and settings</summary>{_environment(report)}</details>\n</body>\n</html>\n"
     )

@@ -9,6 +9,8 @@ from .report import Recommendation, Row
 
 TOLERATED_DROP = 0.005
 """Without a stated minimum, a row may lie this far (a fraction) below the best row: `convert --max-drop`'s default."""
+TIE = 0.05
+"""Rows that cost at most this much more than the cheapest count as equal, and the most accurate of them is taken."""
 WORTHWHILE = 0.8
 """A quantised file must take at most this fraction of float32's time, or float32 is kept (int8 on a Cortex-A72)."""
 
@@ -30,7 +32,9 @@ def recommend(
     fit = [row for row in timed if _accurate(row, floor) and _fast(row, deadline_ms)]
     if not fit:
         return Recommendation(None, None, None, _why_none(timed, floor, deadline_ms))
-    best = min(fit, key=_cost)
+    cheapest = min(map(_cost, fit))
+    equals = [row for row in fit if _cost(row) <= cheapest * (1 + TIE)]
+    best = min(equals, key=lambda row: (-_accuracy(row), _cost(row)))
     kept = _float_to_keep(best, fit)
     row = kept or best
     assert row.latency is not None

@@ -62,3 +62,10 @@ def test_without_data_it_says_that_accuracy_is_unknown(make_row: MakeRow) -> Non
     refused = recommend([make_row()], min_accuracy=0.5)
     assert refused.model is None
     assert "accuracy was not measured (--data)" in refused.reason
+
+
+def test_of_rows_that_cost_the_same_the_most_accurate(make_row: MakeRow) -> None:
+    first = make_row("a", "dynamic", p50=1.00, accuracy=0.699)
+    second = make_row("b", "int8", p50=1.04, accuracy=0.701)
+    assert recommend([first, second]).model == "b"
+    assert recommend([first, make_row("b", "int8", p50=1.06, accuracy=0.701)]).model == "a"
