@@ -54,7 +54,10 @@ def bench(
         float | None, typer.Option(help="Recommend only up to this p95.", rich_help_panel=_LIMITS)
     ] = None,
     baseline: Annotated[
-        Path | None, typer.Option(help="Compare with this report.json; exit 3 past a limit.", rich_help_panel=_LIMITS)
+        Path | None,
+        typer.Option(
+            help="Compare with this file (or this board's in a folder); exit 3 past a limit.", rich_help_panel=_LIMITS
+        ),
     ] = None,
     max_slowdown: Annotated[
         float, typer.Option(help="Limit of --baseline: per cent slower.", rich_help_panel=_LIMITS)
@@ -63,7 +66,16 @@ def bench(
         float, typer.Option(help="Limit of --baseline: percentage points less accurate.", rich_help_panel=_LIMITS)
     ] = 0.5,
     save_baseline: Annotated[
-        Path | None, typer.Option(help="Write what --baseline compares with.", rich_help_panel=_LIMITS)
+        Path | None,
+        typer.Option(help="Write what --baseline compares with: a file, or a folder.", rich_help_panel=_LIMITS),
+    ] = None,
+    emulate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BOARD",
+            help="Count instructions on an emulated cortex-a72, cortex-a76 or armv7 instead of timing here.",
+            rich_help_panel=_LIMITS,
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for report.html, .md, .json and the raw samples.")] = None,
     as_json: options.Json = False,
@@ -73,10 +85,28 @@ def bench(
     Example: `edge-emotion bench edge-m edge-m-float32 --data faces.zip --threads 1,2,4 --out report`
     """
     from ..edge_runtime.dataset import open_dataset
-    from .compare import Limits, compare_reports, read_baseline
+    from .compare import Limits, baseline_file, compare_reports, read_baseline
     from .config import BenchConfig
+    from .environment import Machine
     from .harness import run_bench
 
+    if emulate is not None:
+        from .emulated_cli import bench_emulated
+
+        declared = options.parse_declared(labels, input_spec)
+        images = open_dataset(data).load(split) if data else None
+        chosen = models or bundled()
+        bench_emulated(
+            chosen,
+            emulate,
+            split=images,
+            declared=declared,
+            baseline=baseline,
+            save_baseline=save_baseline,
+            out=out,
+            as_json=as_json,
+        )
+        return
     config = BenchConfig(
         backend=backend,
         threads=parse_threads(threads),
@@ -94,6 +124,8 @@ def bench(
         detector=detector,
     )
     limits = Limits(slower=max_slowdown / 100, less_accurate_pp=max_drop)
+    if baseline is not None:
+        baseline = baseline_file(baseline, Machine().environment().board)
     before = read_baseline(baseline) if baseline else None
     chosen = models or bundled()
     with console.foreign_output_to_stderr(), console.progress("bench") as bar:
@@ -125,14 +157,14 @@ def bundled() -> list[str]:
 
 def _deliver(report: BenchReport, out: Path | None, save_baseline: Path | None, as_json: bool) -> None:
     """Write the files and print the result."""
-    from .compare import as_baseline, render_comparison
+    from .compare import as_baseline, baseline_file, render_comparison
     from .files import write_json, write_report
     from .tables import render_table
 
     if out is not None:
         write_report(report, out)
     if save_baseline is not None and not report.interrupted:
-        write_json(as_baseline(report), save_baseline)
+        write_json(as_baseline(report), baseline_file(save_baseline, report.environment.board))
     if as_json:
         console.emit_json(report.to_json())
         return

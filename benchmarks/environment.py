@@ -71,12 +71,14 @@ class Vitals:
     temperature_c: float | None
     clock_mhz: float | None
     throttled: tuple[str, ...] | None
+    throttled_since_boot: tuple[str, ...] | None
     load: float | None
     steal_s: float | None
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict."""
-        return {**self.__dict__, "throttled": None if self.throttled is None else list(self.throttled)}
+        names = {key: list(value) for key, value in self.__dict__.items() if isinstance(value, tuple)}
+        return {**self.__dict__, **names}
 
 
 class Machine:
@@ -118,6 +120,7 @@ class Machine:
             temperature_c=state.temperature_c,
             clock_mhz=self._mhz(f"{CPUFREQ}/scaling_cur_freq"),
             throttled=state.throttled,
+            throttled_since_boot=state.throttled_before,
             load=float(load.split()[0]) if load else None,
             steal_s=int(stat[8]) / 100 if len(stat) > 8 else None,
         )

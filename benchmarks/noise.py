@@ -22,6 +22,8 @@ def noise_notes(environment: Environment, before: Vitals, after: Vitals, rows: S
             f"the CPU governor is {environment.governor}, not performance: times are those of a clock that moves "
             "(sudo cpupower frequency-set -g performance)"
         )
+    elif environment.governor is None and not environment.virtual:
+        notes.append("the CPU governor cannot be read: whether the clock moves is unknown")
     if environment.virtual:
         notes.append("this is a virtual machine: its clock and its neighbours are not ours to see")
     if before.load is not None and before.load > BUSY_LOAD:
@@ -30,7 +32,8 @@ def noise_notes(environment: Environment, before: Vitals, after: Vitals, rows: S
     elapsed = max(after.time_s - before.time_s, 1e-9) * environment.cores
     if stolen > STOLEN * elapsed:
         notes.append(f"the host took {100 * stolen / elapsed:.0f} % of this virtual machine's time meanwhile")
-    for name in sorted({*(before.throttled or ()), *(after.throttled or ())}):
+    meanwhile = set(after.throttled_since_boot or ()) - set(before.throttled_since_boot or ())
+    for name in sorted({*(before.throttled or ()), *(after.throttled or ()), *meanwhile}):
         notes.append(f"THROTTLED ({name}): cool the board or mend its supply, and measure again")
     noisy = [row for row in rows if row.latency and is_noisy(row)]
     if noisy:

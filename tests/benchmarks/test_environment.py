@@ -34,7 +34,9 @@ def test_a_machine_that_tells_nothing(bare_machine: Machine) -> None:
     assert vitals.temperature_c is None
     assert vitals.clock_mhz is None
     assert vitals.throttled is None
-    assert noise_notes(environment, vitals, vitals, []) == []
+    assert noise_notes(environment, vitals, vitals, []) == [
+        "the CPU governor cannot be read: whether the clock moves is unknown"
+    ]
 
 
 def test_a_raspberry_pi_5(make_machine: MakeMachine) -> None:
@@ -94,6 +96,18 @@ def test_what_disturbs_is_said_loudly(make_machine: MakeMachine, make_row: Calla
         assert words in notes
     assert "NOISY: times of wild, 1 thread spread" in notes
     assert "never became stable for late" in notes
+
+
+def test_throttling_between_two_looks_is_seen(make_machine: MakeMachine) -> None:
+    quiet = {**PI5, f"{CPUFREQ}/scaling_governor": "performance"}
+    firmware = "/sys/devices/platform/soc/soc:firmware/get_throttled"
+    before = make_machine({**quiet, firmware: "0"}).vitals()
+    after = make_machine({**quiet, firmware: "40000"}).vitals()
+    environment = make_machine(quiet).environment()
+    assert noise_notes(environment, before, before, []) == []
+    assert noise_notes(environment, before, after, []) == [
+        "THROTTLED (throttled): cool the board or mend its supply, and measure again"
+    ]
 
 
 def test_noise_of_a_row(make_row: Callable[..., Row]) -> None:

@@ -38,7 +38,7 @@ def full(make_row: MakeRow, make_report: MakeReport) -> BenchReport:
     stages = {"decode": 1.0, "detect": 20.0, "preprocess": 0.2, "classify": 1.0, "track": 0.1, "total": 22.3}
     footage = {"frames": 30, "faces": 31, "total_p95_ms": 25.0}
     points = tuple(
-        Point(float(second), 1.0 + second / 100, Vitals(0.0, 50.0 + second, 1800.0, ("throttled",), 0.1, None))
+        Point(float(second), 1.0 + second / 100, Vitals(0.0, 50.0 + second, 1800.0, ("throttled",), (), 0.1, None))
         for second in range(1, 30)
     )
     rows = [
