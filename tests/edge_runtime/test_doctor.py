@@ -12,7 +12,7 @@ from fnmatch import fnmatch
 from typing import Any
 
 import pytest
-from edge_emotion.edge_runtime import doctor_board, doctor_cameras, doctor_software
+from edge_emotion.edge_runtime import cli, doctor_board, doctor_cameras, doctor_software
 from edge_emotion.edge_runtime.board import LinuxSystem, Ran, read_board
 from edge_emotion.edge_runtime.doctor import Finding, Installation, all_checks, examine, stops, to_json
 from edge_emotion.edge_runtime.doctor_cli import closing, line
@@ -365,6 +365,28 @@ def test_every_mend_in_the_source_that_is_a_command_is_one_line_a_shell_can_read
 def test_lines_show_the_mend_below() -> None:
     assert line(Finding("power", "ok", "fine")) == "ok  power        fine"
     assert line(Finding("power", "stop", "gone", "do this")).splitlines()[1].strip() == "mend: do this"
+
+
+@pytest.mark.parametrize(("machine", "code"), [(pi5(), 0), (replace(pi5(), forbidden=frozenset({"/dev/video0"})), 1)])
+def test_the_command(
+    machine: Machine, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("edge_emotion.edge_runtime.board.LinuxSystem", lambda: machine)
+    monkeypatch.setattr(Installation, "current", classmethod(lambda cls: HERE))
+    for arguments in (["doctor"], ["doctor", "--json"]):
+        monkeypatch.setattr(sys, "argv", ["edge-emotion", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert (ended.value.code or 0) == code
+        shown = capsys.readouterr().out
+        if "--json" in arguments:
+            document = json.loads(shown)
+            assert (document["schema_version"], document["ok"]) == (1, code == 0)
+            assert document["board"] == "Raspberry Pi 5 Model B Rev 1.0"
+            assert {"check", "status", "what", "mend"} == set(document["findings"][0])
+        else:
+            assert shown.startswith("Raspberry Pi 5 Model B Rev 1.0\nok  python")
+            assert ("cannot work" in shown) == (code == 1)
 
 
 def test_the_real_system_answers_or_says_none(tmp_path: Any) -> None:

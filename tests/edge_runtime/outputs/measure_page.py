@@ -1,4 +1,4 @@
-"""By hand: what the page costs the pipeline. `python measure_page.py MODEL.tflite PICTURE [FPS] [SECONDS]`
+"""By hand: what the page costs the pipeline. `python measure_page.py MODEL.tflite PICTURE [FPS] [SECONDS] [ROUNDS]`
 
 A camera of FPS frames a second (default 30; 0: as fast as it goes) shows the picture to detector, classifier and page,
 first with nobody watching, then with one viewer that stopped reading and ten that read, each with picture and events.
@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import cv2
+import numpy as np
 from edge_emotion.edge_runtime.cameras import Frame
 from edge_emotion.edge_runtime.classifier import EmotionClassifier
 from edge_emotion.edge_runtime.faces import open_detector
@@ -79,20 +80,16 @@ def measure(model: str, picture: str, fps: float, seconds: float, watched: bool)
 
 if __name__ == "__main__":
     model, picture = sys.argv[1:3]
-    fps = float(sys.argv[3]) if len(sys.argv) > 3 else 30.0
-    seconds = float(sys.argv[4]) if len(sys.argv) > 4 else 10.0
-    totals = {False: [0.0, 0.0], True: [0.0, 0.0]}
-    for round_number in range(4):
-        for watched in (False, True):
-            rate, cpu = measure(model, picture, fps, seconds, watched)
-            totals[watched][0] += rate / 4
-            totals[watched][1] += cpu / 4
-            print(
-                f"round {round_number + 1}  {'1 stalled + 10 live' if watched else 'nobody watching    '}"
-                f"  {rate:6.2f} frames/s  {cpu:.2f} cores"
-            )
-    alone, watched_rate = totals[False][0], totals[True][0]
+    fps, seconds, rounds = (float(v) for v in [*sys.argv[3:], *("30", "10", "4")[len(sys.argv) - 3 :]])
+    ratios, costs = [], []
+    for number in range(int(rounds)):
+        rates, cores = zip(*(measure(model, picture, fps, seconds, watched) for watched in (False, True)), strict=True)
+        ratios.append(rates[1] / rates[0])
+        costs.append(cores[1] / rates[1] - cores[0] / rates[0])
+        frames_per_s, used = " → ".join(f"{r:.2f}" for r in rates), " → ".join(f"{c:.2f}" for c in cores)
+        print(f"round {number + 1}, alone → watched: {frames_per_s} frames/s, {used} cores")
+    low, middle, high = np.percentile(ratios, [25, 50, 75])
     print(
-        f"mean: {alone:.2f} → {watched_rate:.2f} frames/s ({100 * (watched_rate / alone - 1):+.1f} %), "
-        f"{totals[False][1]:.2f} → {totals[True][1]:.2f} cores"
+        f"frame rate watched / alone: median {100 * (middle - 1):+.1f} % (quartiles {100 * (low - 1):+.1f} to "
+        f"{100 * (high - 1):+.1f} %); processor time a frame: median {1000 * np.median(costs):+.2f} ms"
     )
