@@ -16,8 +16,8 @@ from typing import Any, Self
 
 from ..edge_runtime.errors import EdgeEmotionError
 
-COMMAND: tuple[str, ...] = (sys.executable, "-m", "edge_emotion.benchmarks.worker")
-"""Starts a worker; tests put in one with a fake model and a fake clock."""
+COMMAND: tuple[str, ...] = (sys.executable, "-P", "-m", "edge_emotion.benchmarks.worker")
+"""Starts a worker, nothing of the working directory on its path; tests put in one with a fake model and a fake clock."""
 PATIENCE_S = 120.0
 """An answer that takes this much longer than asked for will not come."""
 

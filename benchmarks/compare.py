@@ -137,8 +137,10 @@ def as_baseline(report: BenchReport) -> dict[str, Any]:
     for row in document["results"]:
         for key in ("operators", "path", "confusion", "per_class", "recall_change_pp"):
             row.pop(key, None)
-    document.pop("sustained", None)
-    document.pop("comparison", None)
+    for key in ("sustained", "comparison", "notes"):
+        document.pop(key, None)
+    for key in ("data", "video"):  # paths of one machine; the images' hash is in each row
+        document["settings"].pop(key, None)
     return document
 
 

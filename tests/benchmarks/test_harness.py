@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from edge_emotion.benchmarks import measurement
 from edge_emotion.benchmarks.config import BenchConfig
 from edge_emotion.benchmarks.environment import Machine
 from edge_emotion.benchmarks.harness import interleaved, run_bench
@@ -158,6 +159,18 @@ def test_a_crash_is_its_row_and_the_others_go_on(
     assert good.latency is not None
     assert good.accuracy is not None
     assert report.recommendation.model == "good"
+
+
+def test_a_model_that_hangs_is_its_row_and_the_others_go_on(
+    make_model: MakeModel, make_config: MakeConfig, bare_machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measurement, "PATIENCE_S", 2.0)
+    after_warm_up = 120
+    models = [make_model("stuck", hangs=after_warm_up), make_model("good")]
+    stuck, good = run_bench(models, make_config(), machine=bare_machine).rows
+    assert stuck.error is not None
+    assert stuck.error.startswith("no answer to run within")
+    assert good.latency is not None
 
 
 def test_a_file_that_is_no_model_is_its_row(
