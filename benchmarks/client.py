@@ -17,7 +17,7 @@ from typing import Any, Self
 from ..edge_runtime.errors import EdgeEmotionError
 
 COMMAND: tuple[str, ...] = (sys.executable, "-P", "-m", "edge_emotion.benchmarks.worker")
-"""Starts a worker, nothing of the working directory on its path; tests put in one with a fake model and a fake clock."""
+"""Starts a worker that imports nothing from the working directory; tests put in one with a fake model and clock."""
 PATIENCE_S = 120.0
 """An answer that takes this much longer than asked for will not come."""
 
