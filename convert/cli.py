@@ -41,6 +41,10 @@ def convert(
     max_class_drop: Annotated[
         float | None, typer.Option("--max-class-drop", metavar="PP", help="Recall that any class may lose.")
     ] = None,
+    keep_float: Annotated[
+        str | None,
+        typer.Option("--keep-float", metavar="A,B,…", help="Layers that stay float in int8 files, by their names."),
+    ] = None,
     fix: Annotated[
         bool, typer.Option("--fix", help="Where int8 exceeds the limit, keep the most harmful layers in float.")
     ] = False,
@@ -56,7 +60,7 @@ def convert(
     """
     from ..edge_runtime import metadata as model_metadata
     from ..edge_runtime.dataset import open_dataset
-    from ..edge_runtime.errors import ContractError, ModelError
+    from ..edge_runtime.errors import ContractError, ModelError, OptionError
     from ..train.runs import check_writable
     from . import recipes
     from .calibration import Calibration
@@ -68,6 +72,9 @@ def convert(
 
     wanted = (("float32", float32), ("float16", float16), ("dynamic", dynamic), ("int8", int8))
     chosen = recipes.choose([name for name, asked in wanted if asked], io, edgetpu)  # type: ignore[arg-type]  # checked there
+    kept = tuple(name.strip() for name in keep_float.split(",")) if keep_float else ()
+    if kept and (edgetpu or not any(recipe.precision == "int8" for recipe in chosen)):
+        raise OptionError("--keep-float is for int8 files that run on a CPU: it needs --int8 and excludes --edgetpu")
     declared = options.parse_declared(labels, input_spec)
     contract = Contract(
         MAX_DROP_PP if max_drop is None else max_drop,
@@ -111,6 +118,7 @@ def convert(
             validation=validation,
             contract=contract,
             declared=declared,
+            keep_float=kept,
             fix=fix,
             edgetpu=edgetpu,
         )

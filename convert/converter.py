@@ -20,6 +20,7 @@ from .calibration import Calibration
 from .contract import DEFAULT, Contract
 from .conversion import Conversion, Output
 from .coral import compile_file
+from .layers import tensors_of
 from .lowering import Job, lower
 from .recipes import FLOAT32, RECIPES, Recipe
 from .source import source_sha256
@@ -42,6 +43,7 @@ def convert_model(
     validation: Split | None = None,
     contract: Contract = DEFAULT,
     declared: ModelMetadata | None = None,
+    keep_float: Sequence[str] = (),
     fix: bool = False,
     edgetpu: bool = False,
     stage: Stage = console.progress,
@@ -50,7 +52,8 @@ def convert_model(
 
     Each file is evaluated on `validation` through the device path, its temperature fitted there, and judged by the
     contract before it gets its name: one that fails is written as `….tflite.rejected`. A name only ever holds a whole,
-    judged file. declared: metadata of a model that carries none. fix: where int8 exceeds the contract, keep the layers
+    judged file. declared: metadata of a model that carries none. keep_float: names of layers that stay float in int8
+    files, which then are `int8-mixed`. fix: where int8 exceeds the contract, keep the layers
     that hurt most in float until it is met. edgetpu: compile the int8 file for a Coral.
     Raises ModelError, DatasetError (int8 without calibration), RuntimeMissingError (no TensorFlow).
     """
@@ -62,7 +65,8 @@ def convert_model(
     if known is None:
         raise ModelError(f"{model} says nothing of its labels and input: give --labels and --input")
     # Layer errors are measured against the float32 file, so int8 needs it too, wanted or not.
-    lowered_recipes = tuple(dict.fromkeys((FLOAT32, *recipes)))
+    later = tuple(recipe for recipe in recipes if recipe.precision == "int8" and keep_float)
+    lowered_recipes = tuple(dict.fromkeys((FLOAT32, *(recipe for recipe in recipes if recipe not in later))))
     answered = validation.images if validation is not None else noise_images(known)
     job = Job(model, lowered_recipes, calibration.images if calibration else _no_images(), answered, declared)
     sha256 = source_sha256(model)
@@ -76,11 +80,16 @@ def convert_model(
     probe = Reference(answered[spread], lowered.logits[spread])
     verifier = Verifier(source, out, contract, probe, calibration, validation, reference)
     files = dict(zip(lowered_recipes, lowered.files, strict=True))
+    if later:  # the names are those of the float file, so the model is lowered once more
+        kept = tensors_of(files[FLOAT32], keep_float)
+        mixed = tuple(dataclasses.replace(recipe, keep_float=kept) for recipe in later)
+        files |= dict(zip(mixed, lower(_without_reference(job, mixed)).files, strict=True))
+        recipes = (*(recipe for recipe in recipes if recipe not in later), *mixed)
     outputs: list[Output] = []
     for recipe in recipes:
         with stage(f"verifying {recipe.name}") as progress:
             output = verifier.verify(files[recipe], recipe, files[FLOAT32], progress)
-        if edgetpu and recipe.io == "int8" and not output.rejected:
+        if edgetpu and recipe.io == "int8" and not recipe.keep_float and not output.rejected:
             output = dataclasses.replace(output, coral=compile_file(output.path))
         outputs.append(output)
         if fix and recipe.precision == "int8" and output.breaches:
@@ -99,15 +108,19 @@ def _repair(job: Job, verifier: Verifier, failed: Output, exact: bytes, progress
         raise ModelError("no layer to keep in float was found")
     most = max(1, len(harmful) // 2)
     counts = sorted({min(2**power, most) for power in range(most.bit_length() + 1)})
-    recipes = tuple(Recipe("int8", failed.recipe.io, tuple(harmful[:count])) for count in counts)
-    for done, (recipe, content) in enumerate(
-        zip(recipes, lower(dataclasses.replace(job, recipes=recipes, reference=_no_images())).files, strict=True), 1
-    ):
+    recipes = tuple(Recipe("int8", failed.recipe.io, (*failed.recipe.keep_float, *harmful[:count])) for count in counts)
+    files = lower(_without_reference(job, recipes)).files
+    for done, (recipe, content) in enumerate(zip(recipes, files, strict=True), 1):
         output = verifier.verify(content, recipe, exact)
         progress(done, len(recipes))
         if not output.breaches:
             break
     return output
+
+
+def _without_reference(job: Job, recipes: tuple[Recipe, ...]) -> Job:
+    """The job for more files of the same model, whose own answers are known already."""
+    return dataclasses.replace(job, recipes=recipes, reference=_no_images())
 
 
 def _no_images() -> Image:

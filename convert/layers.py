@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..edge_runtime.console import quiet_native
-from ..edge_runtime.errors import ModelError
+from ..edge_runtime.errors import ModelError, OptionError
 from ..edge_runtime.interpreter import Quantisation
+from ..edge_runtime.labels import nearest
 from ..edge_runtime.metadata import InputSpec
 from ..edge_runtime.preprocess import Image, normalise
-from .graph import Graph, Operator, read_graph, with_all_outputs
+from .graph import Graph, Operator, Tensor, read_graph, with_all_outputs
 
 IMAGES = 64
 """How many images the errors are measured on; their order settles with a few dozen."""
@@ -110,6 +111,16 @@ def analyse(float_file: bytes, int8_file: bytes, spec: InputSpec, images: Image)
     return LayerReport(len(images), tuple(layers))
 
 
+def tensors_of(float_file: bytes, names: Sequence[str]) -> tuple[str, ...]:
+    """The output tensors of the layers of these names. Raises OptionError for one that is not there."""
+    graph = read_graph(float_file)
+    known = {_name(graph, op): graph.tensors[op.outputs[0]].name for op in graph.operators}
+    for name in names:
+        if name not in known:
+            raise OptionError(f"--keep-float: there is no layer {name!r}: {nearest(name, tuple(known))}")
+    return tuple(known[name] for name in names)
+
+
 def short_name(tensor: str) -> str:
     """The layer's own part of a fused tensor name.
 
@@ -151,16 +162,15 @@ def _layer(
     ratio = _noise_ratio(signal, rounded[output.name] - signal)
     sources = [graph.tensors[i].name for i in op.inputs if i >= 0 and graph.tensors[i].name in rounded]
     carried = max((_noise_ratio(exact[name], rounded[name] - exact[name]) for name in sources), default=0.0)
-    weights = next((graph.tensors[i] for i in op.inputs[1:2] if graph.tensors[i].data is not None), None)
+    weights = _weights(graph, op)
     span = None
     if output.scales:
         low, high = (-128, 127) if output.dtype == "INT8" else (-32768, 32767)
         scale, zero = output.scales[0], output.zero_points[0]
         span = (scale * (low - zero), scale * (high - zero))
     is_float_weight = weights is not None and weights.dtype not in ("INT32", "INT64")
-    named_by = weights if weights is not None and output.name.startswith("Identity") else output  # the graph's output
     return LayerError(
-        name=short_name(named_by.name),
+        name=_name(graph, op),
         tensor=output.name,
         operator=op.name,
         sqnr_db=sqnr_db(signal, rounded[output.name] - signal),
@@ -170,6 +180,17 @@ def _layer(
         weight_range=_range(weights.values()) if weights is not None and is_float_weight else None,
         kept_float=not output.scales,
     )
+
+
+def _weights(graph: Graph, op: Operator) -> Tensor | None:
+    return next((graph.tensors[i] for i in op.inputs[1:2] if graph.tensors[i].data is not None), None)
+
+
+def _name(graph: Graph, op: Operator) -> str:
+    """The layer's name; the graph's output bears none, so its weights give it."""
+    output, weights = graph.tensors[op.outputs[0]], _weights(graph, op)
+    named_by = weights if weights is not None and output.name.startswith("Identity") else output
+    return short_name(named_by.name)
 
 
 def _outputs(

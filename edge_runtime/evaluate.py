@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .classifier import EmotionClassifier, LogitsModel
 from .dataset import Dataset, Split
+from .errors import DatasetError
 from .labels import class_indices
 from .metadata import ModelMetadata
 from .metrics import Metrics, score, softmax
@@ -55,7 +56,7 @@ class Evaluation:
 def evaluate(model: LogitsModel, split: Split, progress: Callable[[int, int], None] | None = None) -> Evaluation:
     """One inference an image, none dropped. Classes that the split lacks are masked and the rest renormalised.
 
-    Raises OptionError when the split has a class the model does not know.
+    Raises OptionError when the split has a class the model does not know, DatasetError when it has no images.
     """
     chosen = class_indices(split.classes, model.metadata.labels)
     parts = []
@@ -63,6 +64,8 @@ def evaluate(model: LogitsModel, split: Split, progress: Callable[[int, int], No
         parts.append(model.logits(split.images[start : start + CHUNK]))
         if progress:
             progress(min(start + CHUNK, len(split)), len(split))
+    if not parts:
+        raise DatasetError(f"nothing to evaluate: the {split.name} split has no images")
     logits = np.concatenate(parts)[:, chosen]
     return Evaluation.of_logits(split, logits, model.metadata.temperature)
 

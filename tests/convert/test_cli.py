@@ -97,6 +97,8 @@ def test_calibration_with_a_validation_image_is_refused(tmp_path: Path, keras_mo
     [
         (["--io", "int8", "--float32"], "needs --int8"),
         (["--edgetpu", "--io", "float32"], "excludes"),
+        (["--float16", "--keep-float", "logits"], "it needs --int8"),
+        (["--edgetpu", "--keep-float", "logits"], "excludes --edgetpu"),
         (["--max-drop", "-1"], "0 to 100"),
         (["--input", "8x8:grey:0:1"], "needs --labels"),
         ([MODELS / "brightness-int8.tflite"], "only with --edgetpu"),

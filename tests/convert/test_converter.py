@@ -193,6 +193,18 @@ def test_fix_keeps_the_layer_in_float_that_hurts(
     assert result.to_json()["contract"]["met"] is True
 
 
+def test_a_layer_named_by_the_user_stays_float(
+    keras_model: Maker, tmp_path: Path, validation: Split, training: Split, declared: ModelMetadata
+) -> None:
+    result = convert_wild(keras_model, tmp_path, validation, training, declared, keep_float=["logits"])
+    (output,) = result.outputs
+    assert output.path.name == "shades-int8-mixed.tflite"
+    assert output.cost is not None
+    assert output.cost.paired.flips == 0
+    with pytest.raises(OptionError, match="no layer 'logit': did you mean logits"):
+        convert_wild(keras_model, tmp_path, validation, training, declared, keep_float=["logit"])
+
+
 def test_a_good_file_takes_the_place_of_a_rejected_one(
     keras_model: Maker, tmp_path: Path, validation: Split, training: Split, declared: ModelMetadata
 ) -> None:

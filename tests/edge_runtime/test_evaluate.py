@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edge_emotion.edge_runtime.classifier import EmotionClassifier
+from edge_emotion.edge_runtime.dataset import Split
+from edge_emotion.edge_runtime.errors import DatasetError, ModelError, OptionError
+from edge_emotion.edge_runtime.evaluate import Evaluation, ParallelClassifier, evaluate
+from edge_emotion.edge_runtime.metrics import softmax
+
+MODEL = Path(__file__).parents[1] / "models" / "brightness-int8.tflite"
+LABELS = ("dark", "grey", "bright")
+
+
+def grey_images(n: int, classes: tuple[str, ...] = LABELS) -> Split:
+    """Plain images whose brightness is their class: black, mid-grey, white."""
+    labels = np.arange(n) % len(classes)
+    levels = np.array([{"dark": 0, "grey": 128, "bright": 255}[name] for name in classes], np.uint8)
+    images = np.broadcast_to(levels[labels][:, None, None, None], (n, 48, 48, 1)).copy()
+    return Split("validation", classes, images, labels.astype(np.int64), tuple(f"{i}.png" for i in range(n)))
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+@pytest.mark.parametrize("n", [1, 3, 301])
+def test_several_interpreters_give_the_bits_of_one(workers: int, n: int) -> None:
+    images = np.random.default_rng(n).integers(0, 256, (n, 48, 48, 1), np.uint8)
+    with ParallelClassifier(MODEL, workers=workers) as many, EmotionClassifier(MODEL) as one:
+        np.testing.assert_array_equal(many.logits(images), one.logits(images))
+
+
+def test_every_image_is_scored_once_and_progress_ends_at_all() -> None:
+    seen: list[tuple[int, int]] = []
+    with ParallelClassifier(MODEL) as model:
+        result = evaluate(model, grey_images(301), lambda done, total: seen.append((done, total)))
+    assert result.metrics.n == 301
+    assert result.metrics.accuracy == 1
+    assert seen[-1] == (301, 301)
+
+
+def test_classes_that_the_split_lacks_are_masked() -> None:
+    with ParallelClassifier(MODEL) as model:
+        result = evaluate(model, grey_images(10, ("bright", "dark")))
+    assert result.metrics.accuracy == 1
+    np.testing.assert_allclose(result.probabilities.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_the_temperature_scales_and_changes_no_label() -> None:
+    with ParallelClassifier(MODEL) as model:
+        result = evaluate(model, grey_images(9))
+    cooler = Evaluation.of_logits(result.split, result.logits, 2.0)
+    np.testing.assert_array_equal(cooler.predicted, result.predicted)
+    np.testing.assert_allclose(cooler.probabilities, softmax(result.logits / 2))
+    assert cooler.temperature == 2.0
+
+
+def test_an_unknown_class_no_images_and_no_model() -> None:
+    with ParallelClassifier(MODEL) as model:
+        strange = grey_images(4)
+        with pytest.raises(OptionError):
+            evaluate(
+                model, Split("validation", ("dark", "grey", "blue"), strange.images, strange.labels, strange.files)
+            )
+        with pytest.raises(DatasetError, match="no images"):
+            evaluate(model, grey_images(0))
+    with pytest.raises(ModelError, match="does not exist"):
+        ParallelClassifier(MODEL.with_name("nowhere.tflite"))
