@@ -14,6 +14,7 @@ import logging
 import platform
 import subprocess
 import time
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -349,13 +350,13 @@ def _save_state(path: Path, state: _State) -> None:
 
 def _load_state(path: Path) -> _State:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:  # numpy leaves a broken file open
             state = _State([EpochResult(**row) for row in json.loads(str(archive["history"]))])
             for prefix, target in (("weight", state.weights), ("optimizer", state.optimizer)):
                 count = sum(name.startswith(prefix) for name in archive.files)
                 target.extend(archive[f"{prefix}{i}"] for i in range(count))
             return state
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise EdgeEmotionError(f"nothing to resume in {path.parent}: {error}") from error
 
 
