@@ -7,6 +7,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from ..edge_runtime.console import Progress
 from ..edge_runtime.dataset import Dataset
 from ..edge_runtime.errors import EdgeEmotionError, RuntimeMissingError
@@ -146,7 +148,7 @@ class _Bench:
         for done, measurement in enumerate(interleaved(self.measurements, config.rounds), 1):
             samples = measurement.run(runs, seconds)
             if samples:
-                measurement.rounds.append(samples)
+                measurement.rounds.append(np.asarray(samples))
             if self._progress:
                 self._progress(done, total)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..edge_runtime.metadata import InputSpec, ModelMetadata
 from .client import PATIENCE_S, Worker, WorkerError
 from .config import BenchConfig
-from .latency import Latency
+from .latency import Latency, Samples
 from .operators import Operator
 from .report import Row
 
@@ -27,7 +27,7 @@ class Measurement:
 
     row: Row
     metadata: ModelMetadata | None = None
-    rounds: list[list[float]] = field(default_factory=list)
+    rounds: list[Samples] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _worker: Worker | None = None
     _gives_probabilities: bool = False
@@ -110,7 +110,7 @@ class Measurement:
         """The row with the statistics of its rounds."""
         if not self.rounds:
             return self.row
-        samples = np.concatenate([np.asarray(times, np.float64) for times in self.rounds])
+        samples = np.concatenate(self.rounds)
         return replace(
             self.row,
             latency=Latency.of(samples),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +34,14 @@ def load_splits(
 
 def score_all(measurements: Sequence[Measurement], splits: Splits, progress: Progress | None) -> None:
     """Put the accuracy block into each row: one pass a file, at its first number of threads; its others repeat it."""
-    scored = _pass_over(measurements, splits, progress)
+    scored: dict[str, Scored] = {}
+    try:
+        _pass_over(measurements, splits, scored, progress)
+    finally:  # also when interrupted: the files that are done keep their accuracy
+        _put_blocks(measurements, splits, scored)
+
+
+def _put_blocks(measurements: Sequence[Measurement], splits: Splits, scored: Mapping[str, Scored]) -> None:
     whole = [m for m in measurements if m.row.path in scored]
     hashes = {spec: split.sha256 for spec, split in splits.items()}
     sources = [m.metadata.source_sha256 if m.metadata else "" for m in whole]
@@ -48,9 +55,10 @@ def score_all(measurements: Sequence[Measurement], splits: Splits, progress: Pro
         measurement.row = replace(measurement.row, accuracy=block)
 
 
-def _pass_over(measurements: Sequence[Measurement], splits: Splits, progress: Progress | None) -> dict[str, Scored]:
-    """Path of each file that could be scored → its score."""
-    scored: dict[str, Scored] = {}
+def _pass_over(
+    measurements: Sequence[Measurement], splits: Splits, scored: dict[str, Scored], progress: Progress | None
+) -> None:
+    """Put the score of each file that can be scored under its path."""
     with tempfile.TemporaryDirectory(prefix="edge-emotion-bench-") as folder:
         files = {spec: Path(folder) / f"images-{number}.npy" for number, spec in enumerate(splits)}
         for spec, split in splits.items():
@@ -63,4 +71,3 @@ def _pass_over(measurements: Sequence[Measurement], splits: Splits, progress: Pr
                     scored[measurement.row.path] = score_logits(logits, measurement.metadata, split)
             if progress:
                 progress(number + 1, len(measurements))
-    return scored

@@ -204,6 +204,23 @@ def test_an_interrupted_bench_reports_what_it_has(
     json.dumps(report.to_json(), allow_nan=False)
 
 
+def test_interrupted_while_scoring_keeps_the_accuracy_of_the_files_that_are_done(
+    make_model: MakeModel, make_config: MakeConfig, bare_machine: Machine, faces: Path
+) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def interrupt(done: int, total: int) -> None:
+        seen.append((done, total))
+        if total == 2 and len(seen) > 10:  # the rounds are 20
+            raise KeyboardInterrupt
+
+    models = [make_model("a"), make_model("b")]
+    report = run_bench(models, make_config(), open_dataset(faces), machine=bare_machine, progress=interrupt)
+    assert report.interrupted
+    assert [row.accuracy is not None for row in report.rows] == [True, False]
+    assert all(row.latency for row in report.rows)
+
+
 def test_interrupted_before_anything_was_timed(
     make_model: MakeModel, make_config: MakeConfig, bare_machine: Machine, faces: Path
 ) -> None:
