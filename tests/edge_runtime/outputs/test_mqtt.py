@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -262,3 +263,25 @@ def test_once_a_second_whatever_the_frame_rate_and_the_wall_clock(broker: Broker
         assert len(states) == 4
         assert [state["frames_per_s"] for state in states[1:]] == [25.0] * 3
         out._queue.clear()
+
+
+@needs_broker
+def test_a_wall_clock_that_jumps_back_holds_nothing_up(
+    broker: Broker, listener: Listener, make_result: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wall = [datetime(2026, 11, 22, 12, 0, tzinfo=UTC)]
+
+    class Jumping(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return wall[0]
+
+    monkeypatch.setattr(mqtt, "datetime", Jumping)
+    now = [0.0]
+    with MqttOutput(address(broker.port), ("a", "b"), every_s=1.0, clock=lambda: now[0]) as out:
+        for i in range(3):
+            out.write(make_result(faces=i), None)
+            now[0] += 1.0
+            wall[0] -= timedelta(hours=1)  # the network's time came late, and the board had been ahead
+        listener.until(lambda told: sum(topic == "t/state" for topic, *_ in told) == 3)
+    assert [(state["faces"], state["time"][11:13]) for state in listener.states()] == [(0, "12"), (1, "11"), (2, "10")]
