@@ -141,8 +141,8 @@ def check_models(system: System, here: Installation) -> Iterator[Finding]:
     if wrong:
         yield Finding("models", "stop", f"not what was recorded when they were made: {', '.join(wrong)}", reinstall)
     else:
-        known = f"; no record for {', '.join(unknown)}" if unknown else " and agree with their recorded outputs"
-        yield Finding("models", "ok", f"{', '.join(document['models'])} load{known}")
+        known = f"; no record for {', '.join(unknown)}" if unknown else "; outputs as recorded"
+        yield Finding("models", "ok", f"loaded: {', '.join(document['models'])}{known}")
     yield _speed(document["speed"])
 
 
