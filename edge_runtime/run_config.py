@@ -72,8 +72,8 @@ class RunConfig:
             raise OptionError(f"--fps must be above 0 and at most 1000, got {self.fps:g}")
         if self.rotate_mb < 0 or self.keep < 1:
             raise OptionError(f"--rotate-mb must be 0 or more and --keep 1 or more, got {self.rotate_mb}, {self.keep}")
-        if self.jsonl == self.csv == "-":
-            raise OptionError("--jsonl - and --csv - cannot share stdout: give one of them a file")
+        if self.jsonl is not None and self.jsonl == self.csv:
+            raise OptionError(f"--jsonl and --csv cannot share {self.jsonl}: give one of them another file")
         if self.web is None and not self.frames:
             raise OptionError("--no-frames belongs to the page: add --web HOST:PORT")
         if self.mqtt is None and (self.mqtt_ca or self.mqtt_password_file):

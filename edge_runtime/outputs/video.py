@@ -32,7 +32,7 @@ class AnnotatedVideo(Output):
             raise OptionError(f"--video {path}: write to one of {', '.join(sorted(CODECS))}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(b"")
+            path.open("ab").close()  # a video that was there stays until the first frame
         except OSError as error:
             raise DeviceError(f"cannot write {path}: {error.strerror or error}") from error
         self._path = path

@@ -29,7 +29,7 @@ def test_a_source_is_enough() -> None:
         ({"fps": float("nan")}, "--fps"),
         ({"rotate_mb": -1.0}, "--rotate-mb"),
         ({"keep": 0}, "--keep"),
-        ({"jsonl": "-", "csv": "-"}, "share stdout"),
+        ({"jsonl": "-", "csv": "-"}, "cannot share -"),
         ({"half_life": -1.0}, "half-life"),
         ({"settle": 0.3, "unsettle": 0.4}, "settle"),
         ({"aggregate": 0.0, "jsonl": "x"}, "--aggregate must be above 0"),

@@ -170,6 +170,9 @@ def test_pictures_of_other_sizes_are_fitted_in(tmp_path: Path) -> None:
 def test_a_video_without_frames_leaves_no_file_and_bad_targets_are_refused(tmp_path: Path) -> None:
     AnnotatedVideo(tmp_path / "out.mp4").close()
     assert not list(tmp_path.iterdir())
+    (tmp_path / "old.avi").write_bytes(b"an old video")
+    AnnotatedVideo(tmp_path / "old.avi").close()
+    assert (tmp_path / "old.avi").read_bytes() == b"an old video"
     with pytest.raises(OptionError, match=r"\.avi, \.mkv, \.mov, \.mp4"):
         AnnotatedVideo(tmp_path / "out.gif")
     (tmp_path / "file").touch()
