@@ -150,6 +150,7 @@ def run(
         max_frames=max_frames,
     )
     cv2.setNumThreads(threads)  # OpenCV would take every core for pictures too small to share
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the pipeline takes over: end in order
     statistics = Statistics()
     outputs = [statistics, *open_outputs(config)]
     if sys.stderr.isatty() and not quiet:
