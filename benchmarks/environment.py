@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 import re
-import subprocess
 import time
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from ..edge_runtime.board import LinuxSystem, System, board_name, read_board
+from ..edge_runtime.board import CPUFREQ, LinuxSystem, System, board_name, read_board, read_governor, read_memory_kb
 from ..edge_runtime.evaluate import usable_cores
+from ..edge_runtime.provenance import git_revision, package_versions
 
 PACKAGES = (
     "edge-emotion",
@@ -36,7 +34,6 @@ ARM_PARTS = {
     "0xd0c": "Neoverse-N1",
 }
 """`CPU part` of /proc/cpuinfo → name (Arm's MIDR_EL1 part numbers)."""
-CPUFREQ = "/sys/devices/system/cpu/cpu0/cpufreq"
 
 
 @dataclass(frozen=True)
@@ -91,20 +88,19 @@ class Machine:
         """Everything that stays while the bench runs."""
         cpuinfo = self._system.read("/proc/cpuinfo") or ""
         name = re.search(r'^PRETTY_NAME="?([^"\n]*)', self._system.read("/etc/os-release") or "", re.MULTILINE)
-        memory = self._system.read("/proc/meminfo") or ""
-        total = re.search(r"MemTotal:\s+(\d+) kB", memory)
+        memory_kb = read_memory_kb(self._system).get("MemTotal")
         return Environment(
             board=board_name(self._system) or f"{platform.machine()} machine",
             cpu=cpu_name(cpuinfo),
             cores=usable_cores(),
             machine=platform.machine(),
-            governor=self._system.read(f"{CPUFREQ}/scaling_governor") or None,
+            governor=read_governor(self._system),
             max_mhz=self._mhz(f"{CPUFREQ}/cpuinfo_max_freq"),
-            memory_mb=int(total[1]) * 1024 / 1e6 if total else None,
+            memory_mb=None if memory_kb is None else memory_kb * 1024 / 1e6,
             kernel=f"{platform.system()} {platform.release()}",
             system=name[1] if name else platform.system(),
             python=platform.python_version(),
-            packages=package_versions(),
+            packages=package_versions(PACKAGES),
             git_revision=git_revision(),
             started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             virtual=" hypervisor" in cpuinfo,
@@ -154,21 +150,3 @@ def cpu_name(cpuinfo: str) -> str:
     if parts:
         return " + ".join(ARM_PARTS.get(part, f"Arm part {part}") for part in parts)
     return named[1].strip() if named else platform.processor() or platform.machine()
-
-
-def package_versions() -> dict[str, str]:
-    """Versions of the packages that shape a figure, those that are installed."""
-    found = {}
-    for name in PACKAGES:
-        with contextlib.suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
-
-
-def git_revision() -> str | None:
-    """The commit of the working directory, or None outside a repository."""
-    try:
-        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ..edge_runtime.dataset import Dataset, open_dataset
 from ..edge_runtime.errors import DatasetError, ModelError
-from ..train.runs import RUNS, by_age, read_run
-from ..train.trainer import MODEL_FILE
+from ..train.checkpoint import MODEL_FILE
+from ..train.runs import RUN_FILE, RUNS, by_age, read_run
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ def recorded_dataset(model: Path) -> Dataset | None:
 
     Raises DatasetError when the recorded path is gone.
     """
-    if not (model.parent / "run.json").exists():
+    if not (model.parent / RUN_FILE).exists():
         return None
     recorded = read_run(model.parent)["data"]
     path = Path(recorded["path"])

@@ -16,7 +16,7 @@ from ..edge_runtime.dataset import Split
 from ..edge_runtime.evaluate import Evaluation, ParallelClassifier, evaluate
 from ..edge_runtime.metadata import Measurement, ModelMetadata, write_atomically
 from ..edge_runtime.metrics import fit_temperature
-from ..train.trainer import tool_versions
+from ..edge_runtime.provenance import tool_versions
 from .calibration import Calibration
 from .contract import Contract, Cost
 from .conversion import Output

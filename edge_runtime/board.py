@@ -12,6 +12,7 @@ THROTTLED_BITS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: 
 """Bits of `vcgencmd get_throttled` for now; the same bits + 16 say since boot (Raspberry Pi documentation)."""
 
 FIRMWARE_THROTTLED = "/sys/devices/platform/soc/soc:firmware/get_throttled"  # the same number, without a process
+CPUFREQ = "/sys/devices/system/cpu/cpu0/cpufreq"  # kHz and the governor of the first core, as the kernel tells
 
 
 @dataclass(frozen=True)
@@ -135,11 +136,21 @@ def throttled_names(bits: int) -> tuple[str, ...]:
     return tuple(name for bit, name in THROTTLED_BITS.items() if bits >> bit & 1)
 
 
+def read_governor(system: System) -> str | None:
+    """The CPU clock's governor, such as `ondemand`; None where the kernel names none."""
+    return system.read(f"{CPUFREQ}/scaling_governor") or None
+
+
 def read_memory_mb(system: System) -> dict[str, int]:
     """`/proc/meminfo` in MiB by name; empty when there is none."""
+    return {name: kb // 1024 for name, kb in read_memory_kb(system).items()}
+
+
+def read_memory_kb(system: System) -> dict[str, int]:
+    """`/proc/meminfo` in the kernel's kB (1024 bytes) by name; empty when there is none."""
     sizes = {}
     for line in (system.read("/proc/meminfo") or "").splitlines():
         name, _, rest = line.partition(":")
         with contextlib.suppress(ValueError, IndexError):
-            sizes[name] = int(rest.split()[0]) // 1024
+            sizes[name] = int(rest.split()[0])
     return sizes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .board import System, read_memory_mb, read_temperature_c, read_throttled, throttled_names
+from .board import System, read_governor, read_memory_mb, read_temperature_c, read_throttled, throttled_names
 from .doctor import Finding, Installation
 
 HOT_C = 80.0  # a Pi 4 and 5 slow down here (Raspberry Pi documentation, frequency management)
@@ -64,7 +64,7 @@ def _usb_coral(system: System, folder: str, state: str) -> Iterator[Finding]:
 
 def check_governor(system: System, here: Installation) -> Iterator[Finding]:
     """How the clock is chosen."""
-    governor = system.read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    governor = read_governor(system)
     if governor is None:
         return
     if governor == "powersave":

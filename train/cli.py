@@ -14,9 +14,11 @@ import typer
 from ..edge_runtime import console, options
 from ..edge_runtime.errors import EdgeEmotionError, OptionError
 from ..edge_runtime.metrics import Metrics
+from .checkpoint import MODEL_FILE, RESUME_FILE, EpochResult, read_history
+from .config import PRECISIONS, TrainConfig
 from .presets import PRESETS, Preset, get_preset
-from .runs import check_writable, default_folder, newest_unfinished, read_run
-from .trainer import MODEL_FILE, PRECISIONS, RESUME_FILE, EpochResult, RunData, TrainConfig
+from .run_data import RunData, load_data
+from .runs import RUN_FILE, check_writable, default_folder, newest_unfinished, read_run
 
 INTERRUPTED = 130
 
@@ -45,7 +47,6 @@ def train(
     from ..edge_runtime.dataset import open_dataset
     from .keras_model import import_keras
     from .plots import require_matplotlib
-    from .trainer import load_data
 
     say = console.note if as_json else console.emit
     with console.foreign_output_to_stderr(), _terminate_as_interrupt():
@@ -64,7 +65,7 @@ def train(
             dataset = open_dataset(data)
             config = TrainConfig(chosen, wanted or dataset.classes, seed or 0, precision or "float32", limits)
             out = out or default_folder(chosen.name)
-            if (out / "run.json").exists():
+            if (out / RUN_FILE).exists():
                 raise EdgeEmotionError(
                     f"{out} holds a run: --resume --out {out} goes on with it, or name another --out"
                 )
@@ -96,7 +97,7 @@ def train_and_plot(
     An interrupted run is drawn as far as it went, and KeyboardInterrupt passes through.
     """
     from .plots import plot_confusion, plot_history
-    from .trainer import read_history, train
+    from .trainer import train
 
     def on_start(summary: str, device: str) -> None:
         say(summary if layers else summary.splitlines()[-1])
@@ -127,7 +128,7 @@ def train_and_plot(
 
 
 def _interrupted(out: Path) -> None:
-    if not (out / "run.json").exists():
+    if not (out / RUN_FILE).exists():
         console.note("interrupted: nothing was trained yet")
         return
     kept = f"{out / MODEL_FILE} holds the best epoch so far; " if (out / MODEL_FILE).exists() else ""

@@ -61,10 +61,12 @@ def _chain(
     from ..convert.calibration import Calibration
     from ..convert.converter import convert_model
     from ..edge_runtime.dataset import open_dataset
+    from .checkpoint import MODEL_FILE
     from .cli import train_and_plot
+    from .config import TrainConfig
     from .drawn_faces import write_dataset
     from .presets import get_preset
-    from .trainer import MODEL_FILE, TrainConfig, load_data
+    from .run_data import load_data
 
     started = time.monotonic()
     run = out / "run"

@@ -13,7 +13,7 @@ import numpy as np
 from ..edge_runtime.errors import RuntimeMissingError
 from ..edge_runtime.metadata import write_atomically
 from ..edge_runtime.metrics import Metrics
-from .trainer import EpochResult
+from .checkpoint import EpochResult
 
 TRAIN_COLOUR, VALIDATION_COLOUR, GREY = "#3b6fb6", "#d1632a", "#666666"
 

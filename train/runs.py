@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ..edge_runtime.errors import EdgeEmotionError
+from .checkpoint import RESUME_FILE
 
 SCHEMA_VERSION = 1
+RUN_FILE = "run.json"
+"""The record in a run folder, see `record`."""
 RUNS = Path("runs")
 """Where runs go by default, below the working directory."""
 
@@ -24,11 +27,11 @@ def default_folder(preset: str) -> Path:
 def read_run(folder: Path) -> dict[str, Any]:
     """The run.json of a run folder. Raises EdgeEmotionError when there is none, or it is not whole."""
     try:
-        document = json.loads((folder / "run.json").read_text())
+        document = json.loads((folder / RUN_FILE).read_text())
     except (OSError, ValueError) as error:
         raise EdgeEmotionError(f"{folder} is not a run folder: {error}") from error
     if not isinstance(document, dict) or document.get("schema_version") != SCHEMA_VERSION:
-        raise EdgeEmotionError(f"{folder / 'run.json'} has another schema than {SCHEMA_VERSION}")
+        raise EdgeEmotionError(f"{folder / RUN_FILE} has another schema than {SCHEMA_VERSION}")
     return document
 
 
@@ -49,7 +52,8 @@ def newest_unfinished(root: Path = RUNS) -> Path:
 def by_age(root: Path = RUNS) -> Iterator[Path]:
     """The run folders below `root`, the one written to last first."""
     records = [
-        (path.parent, max(_modified(path), _modified(path.with_name("resume.npz")))) for path in root.glob("*/run.json")
+        (path.parent, max(_modified(path), _modified(path.with_name(RESUME_FILE))))
+        for path in root.glob(f"*/{RUN_FILE}")
     ]
     for folder, _ in sorted(records, key=lambda item: (item[1], item[0].name), reverse=True):
         yield folder

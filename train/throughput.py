@@ -11,8 +11,9 @@ import typer
 
 from ..edge_runtime import console, options
 from .augment import Augmentation
+from .config import TrainConfig
 from .presets import Preset, get_preset
-from .trainer import RunData, TrainConfig
+from .run_data import RunData
 
 MIN_SECONDS, MIN_BATCHES = 3.0, 5
 
@@ -29,7 +30,8 @@ def throughput(
     """
     from ..edge_runtime.dataset import open_dataset
     from .keras_model import import_keras
-    from .trainer import describe_device, load_data
+    from .record import describe_device
+    from .run_data import load_data
 
     with console.foreign_output_to_stderr():
         dataset = open_dataset(data)

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from edge_emotion.benchmarks.environment import CPUFREQ, Machine, cpu_name
+from edge_emotion.benchmarks.environment import Machine, cpu_name
 from edge_emotion.benchmarks.noise import is_noisy, noise_notes
 from edge_emotion.benchmarks.report import Row
+from edge_emotion.edge_runtime.board import CPUFREQ
 
 MakeMachine = Callable[[dict[str, str]], Machine]
 

@@ -6,7 +6,7 @@ import pytest
 from edge_emotion.edge_runtime.errors import RuntimeMissingError
 from edge_emotion.edge_runtime.metrics import score
 from edge_emotion.train import plots
-from edge_emotion.train.trainer import EpochResult
+from edge_emotion.train.checkpoint import EpochResult
 
 pytestmark = pytest.mark.train
 

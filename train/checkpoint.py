@@ -1,0 +1,100 @@
+"""What a run keeps from epoch to epoch: the files it goes on from after an interruption, and its history."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..edge_runtime.errors import EdgeEmotionError
+from ..edge_runtime.metadata import write_atomically
+
+MODEL_FILE, LAST_FILE = "model.keras", "last.keras"
+"""The best epoch's model and the last one's."""
+RESUME_FILE, HISTORY_FILE = "resume.npz", "history.csv"
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """One row of history.csv. Losses are cross-entropies in nats; val_* are of the averaged float32 weights."""
+
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    images_per_s: float
+    learning_rate: float
+
+    def line(self, epochs: int) -> str:
+        """One line for the terminal."""
+        return (
+            f"epoch {self.epoch:>3}/{epochs}  loss {self.loss:.4f}  accuracy {self.accuracy:.4f}  "
+            f"val_loss {self.val_loss:.4f}  val_accuracy {self.val_accuracy:.4f}  {self.images_per_s:.0f} images/s"
+        )
+
+
+@dataclass
+class Checkpoint:
+    """A run after its last finished epoch: history, the network's weights, and the optimiser's variables.
+
+    weights are in `get_weights` order, raw and not averaged; the averages are among the optimiser's variables.
+    """
+
+    history: list[EpochResult] = field(default_factory=list)
+    weights: list[NDArray[Any]] = field(default_factory=list)
+    optimizer: list[NDArray[Any]] = field(default_factory=list)
+
+    @property
+    def best(self) -> float:
+        """The highest validation accuracy until now; -1 before the first epoch."""
+        return max((row.val_accuracy for row in self.history), default=-1.0)
+
+    @property
+    def best_epoch(self) -> int:
+        """Number of the first epoch that reached it, from 1. Raises ValueError before the first epoch."""
+        return 1 + int(np.argmax([row.val_accuracy for row in self.history]))
+
+    @classmethod
+    def load(cls, out: Path) -> Checkpoint:
+        """The state in a run folder. Raises EdgeEmotionError when there is none in it, or it is not whole."""
+        try:
+            # numpy leaves a broken file open, so it is opened here
+            with (out / RESUME_FILE).open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                state = cls([EpochResult(**row) for row in json.loads(str(archive["history"]))])
+                for prefix, target in (("weight", state.weights), ("optimizer", state.optimizer)):
+                    count = sum(name.startswith(prefix) for name in archive.files)
+                    target.extend(archive[f"{prefix}{i}"] for i in range(count))
+                return state
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise EdgeEmotionError(f"nothing to resume in {out}: {error}") from error
+
+    def save(self, out: Path) -> None:
+        """Write the state, and the history for people beside it, each file whole or not at all."""
+        buffer = io.BytesIO()
+        arrays: dict[str, Any] = {f"weight{i}": w for i, w in enumerate(self.weights)}
+        arrays |= {f"optimizer{i}": v for i, v in enumerate(self.optimizer)}
+        history = json.dumps([row.__dict__ for row in self.history])
+        np.savez(buffer, history=np.array(history), **arrays)
+        write_atomically(out / RESUME_FILE, buffer.getvalue())
+        write_atomically(out / HISTORY_FILE, self._csv().encode())
+
+    def _csv(self) -> str:
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, list(self.history[0].__dict__))
+        writer.writeheader()
+        for row in self.history:
+            writer.writerow({k: v if isinstance(v, int) else f"{v:.6g}" for k, v in row.__dict__.items()})
+        return buffer.getvalue()
+
+
+def read_history(out: Path) -> list[EpochResult]:
+    """The finished epochs of a run folder. Raises EdgeEmotionError when there is no state in it."""
+    return Checkpoint.load(out).history

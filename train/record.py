@@ -1,0 +1,71 @@
+"""run.json: what a run was made of, on what, and by which software; and whether a resumed run is still the same."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..edge_runtime.errors import EdgeEmotionError
+from ..edge_runtime.metadata import write_atomically
+from ..edge_runtime.provenance import git_revision, tool_versions
+from .config import TrainConfig
+from .run_data import RunData
+from .runs import RUN_FILE, SCHEMA_VERSION, read_run
+
+
+def run_record(config: TrainConfig, data: RunData, keras: Any, model: Any) -> dict[str, Any]:
+    """The record of a run that starts now, JSON-ready."""
+    trainable = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "config": config.to_json(),
+        "backend": keras.backend.backend(),
+        "device": describe_device(keras),
+        "parameters": {
+            "total": model.count_params(),
+            "trainable": trainable,
+            "non_trainable": model.count_params() - trainable,
+        },
+        "data": data.to_json(),
+        "versions": {"python": platform.python_version(), **tool_versions()},
+        "git_revision": git_revision(),
+    }
+
+
+def write_record(out: Path, record: dict[str, Any]) -> None:
+    """Write a run folder's run.json, whole."""
+    write_atomically(out / RUN_FILE, (json.dumps(record, indent=1) + "\n").encode())
+
+
+def check_same_run(out: Path, config: TrainConfig, data: RunData) -> None:
+    """Raise EdgeEmotionError unless the run in `out` had these settings and these training images."""
+    recorded = read_run(out)
+    if recorded["config"] != json.loads(json.dumps(config.to_json())):
+        raise EdgeEmotionError(f"{out} was trained with other settings: resume takes the ones in its run.json")
+    if recorded["data"]["train_sha256"] != data.train.sha256:
+        raise EdgeEmotionError(f"{out} was trained on other images than {data.dataset.path} now gives: train anew")
+
+
+def describe_device(keras: Any) -> str:
+    """What the backend computes on, such as `tensorflow on CPU (2 threads)` or `jax on NVIDIA H100`."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+        names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
+    elif backend == "jax":
+        import jax
+
+        names = [device.device_kind for device in jax.devices() if device.platform != "cpu"]
+    else:
+        import torch
+
+        names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return f"{backend} on {', '.join(names) if names else f'CPU ({platform.machine()})'}"
