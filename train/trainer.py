@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..edge_runtime.errors import EdgeEmotionError
 from ..edge_runtime.metadata import Measurement, ModelMetadata
 from ..edge_runtime.metrics import Metrics, score, softmax
 from ..edge_runtime.provenance import tool_versions
@@ -58,9 +59,7 @@ def train(
     if resume:
         state = Checkpoint.load(out)
         check_same_run(out, config, data)
-        model.set_weights(state.weights)
-        for variable, value in zip(model.optimizer.variables, state.optimizer, strict=True):
-            variable.assign(value)
+        _restore(model, state, out)
     out.mkdir(parents=True, exist_ok=True)
     if on_start:
         on_start(summary(export), describe_device(keras))
@@ -104,8 +103,12 @@ def compiled(config: TrainConfig, steps_per_epoch: int) -> Any:
 
     preset = config.preset
     model = preset.architecture.build(preset.input, len(config.classes), config.precision)
+    optimizer = _optimizer(keras, preset, steps_per_epoch)
+    if config.precision == "mixed_float16":
+        # Keras does this by itself only when the model, and not just its layers, carries the policy.
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     model.compile(
-        optimizer=_optimizer(keras, preset, steps_per_epoch),
+        optimizer=optimizer,
         loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=preset.label_smoothing),
         metrics=["accuracy"],
         jit_compile=keras.backend.backend() == "jax",
@@ -129,6 +132,16 @@ def _optimizer(keras: Any, preset: Preset, steps_per_epoch: int) -> Any:
     optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=preset.weight_decay, **average)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
+
+
+def _restore(model: Any, state: Checkpoint, out: Path) -> None:
+    """Put the state into the network and its optimiser, loss scale and averages included."""
+    variables = model.optimizer.variables
+    if len(variables) != len(state.optimizer):
+        raise EdgeEmotionError(f"{out} was trained by another version of edge-emotion or Keras: train anew")
+    model.set_weights(state.weights)
+    for variable, value in zip(variables, state.optimizer, strict=True):
+        variable.assign(value)
 
 
 def _epoch_end_callback(
@@ -189,7 +202,8 @@ def _epoch_end_callback(
 def averaged_weights(model: Any, to_numpy: Callable[[Any], NDArray[Any]]) -> list[NDArray[Any]]:
     """The model's weights in `get_weights` order, with the optimiser's running average where it keeps one."""
     averages = {}
-    if model.optimizer.use_ema:
-        tracked = zip(model.trainable_variables, model.optimizer._model_variables_moving_average, strict=True)
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # what a LossScaleOptimizer wraps
+    if optimizer.use_ema:
+        tracked = zip(model.trainable_variables, optimizer._model_variables_moving_average, strict=True)
         averages = {id(variable): average for variable, average in tracked}
     return [np.asarray(to_numpy(averages.get(id(w), w)), np.float32) for w in model.weights]

@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,12 +21,13 @@ from edge_emotion.edge_runtime import metadata as model_metadata
 from edge_emotion.edge_runtime.dataset import open_dataset
 from edge_emotion.edge_runtime.errors import EdgeEmotionError
 from edge_emotion.train.architectures import ResidualNetwork
-from edge_emotion.train.checkpoint import EpochResult, read_history
+from edge_emotion.train.batches import Batches
+from edge_emotion.train.checkpoint import Checkpoint, EpochResult, read_history
 from edge_emotion.train.config import TrainConfig
 from edge_emotion.train.keras_model import KerasClassifier
 from edge_emotion.train.presets import get_preset
 from edge_emotion.train.run_data import RunData, load_data
-from edge_emotion.train.trainer import train
+from edge_emotion.train.trainer import averaged_weights, compiled, train
 
 pytestmark = pytest.mark.train
 
@@ -250,12 +252,48 @@ def test_a_disk_that_fills_while_keras_writes_leaves_the_model_whole(
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_saves_a_float32_model(data: RunData, tmp_path: Path, precision: str) -> None:
+def test_mixed_precision_saves_a_float32_model_and_resumes(data: RunData, tmp_path: Path, precision: str) -> None:
     config = dataclasses.replace(CONFIG, preset=dataclasses.replace(PRESET, epochs=2), precision=precision)
-    train(config, data, tmp_path)
-    model = KerasClassifier.open(tmp_path / "model.keras").model
+    whole, parted = tmp_path / "whole", tmp_path / "parted"
+    train(config, data, whole)
+    model = KerasClassifier.open(whole / "model.keras").model
     assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+    def stop(row: EpochResult) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, data, parted, on_epoch=stop)
+    train(config, data, parted, resume=True)
+    assert_same_run(parted, whole)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_float16_alone_scales_the_loss(data: RunData, keras: Any, precision: str) -> None:
+    model = compiled(dataclasses.replace(CONFIG, precision=precision), STEPS)
+    scales = precision == "mixed_float16"
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) == scales
+    optimizer = model.optimizer.inner_optimizer if scales else model.optimizer
+    batches = Batches(data.train, PRESET.input, PRESET.batch_size, 0)
+    model.train_on_batch(*batches[0])
+    assert int(optimizer.iterations) == 1  # the gradients were finite
+    to_numpy = keras.ops.convert_to_numpy
+    for variable in optimizer._model_variables_moving_average:
+        variable.assign(keras.ops.full(variable.shape, 0.5))
+    trainable = {id(variable) for variable in model.trainable_variables}
+    for variable, weight in zip(model.weights, averaged_weights(model, to_numpy), strict=True):
+        np.testing.assert_array_equal(weight, 0.5 if id(variable) in trainable else to_numpy(variable))
+
+
+def test_the_state_of_another_optimiser_is_refused(uninterrupted: Path, data: RunData, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(uninterrupted, out)
+    state = Checkpoint.load(out)
+    state.optimizer.pop()
+    state.save(out)
+    with pytest.raises(EdgeEmotionError, match="another version"):
+        train(CONFIG, data, out, resume=True)
 
 
 def test_the_seed_recipe_trains_too(data: RunData, tmp_path: Path) -> None:
