@@ -37,10 +37,11 @@ def test_the_wheel_holds_every_module_of_the_tree(wheel: set[str]) -> None:
         f"edge_emotion/{path.relative_to(ROOT).as_posix()}"
         for folder in FOLDERS
         for path in (ROOT / folder).rglob("*")
-        if path.suffix == ".py" or path.name == "py.typed" or path.parent.name == "models"
+        if path.suffix == ".py" or path.name == "py.typed" or path.parent == ROOT / "edge_runtime" / "models"
     }
     assert wanted
     assert wanted - wheel == set()
+    assert not any(name.endswith(".keras") for name in wheel), "the sources of the weights stay in the repository"
 
 
 @pytest.mark.tree
