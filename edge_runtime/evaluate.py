@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -68,6 +69,15 @@ def evaluate(model: LogitsModel, split: Split, progress: Callable[[int, int], No
         raise DatasetError(f"nothing to evaluate: the {split.name} split has no images")
     logits = np.concatenate(parts)[:, chosen]
     return Evaluation.of_logits(split, logits, model.metadata.temperature)
+
+
+def open_model(model: str, declared: ModelMetadata | None = None, backend: str = "auto") -> LogitsModel:
+    """A `.keras` file through the training side, anything else on the TFLite runtime, one interpreter a core."""
+    if Path(model).suffix in (".keras", ".h5", ".hdf5"):
+        keras_model = import_module("edge_emotion.train.keras_model")
+        opened: LogitsModel = keras_model.KerasClassifier.open(Path(model))
+        return opened
+    return ParallelClassifier(model, metadata=declared, backend=backend)
 
 
 class ParallelClassifier:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -35,10 +34,10 @@ def evaluate(
     """
     from .dataset import open_dataset
     from .evaluate import evaluate as run
-    from .evaluate import load_split_for
+    from .evaluate import load_split_for, open_model
 
     with console.foreign_output_to_stderr():
-        classifier = open_model(model, labels, input_spec, backend)
+        classifier = open_model(model, options.parse_declared(labels, input_spec), backend)
         with console.progress("decoding") as bar:
             images = load_split_for(classifier, open_dataset(data), split, options.parse_classes(classes), bar)
         with console.progress("evaluating") as bar:
@@ -53,17 +52,6 @@ def evaluate(
         else:
             console.emit(f"{model} on {images.name} of {data}, n = {document['n']}")
             _print(document)
-
-
-def open_model(model: str, labels: str | None, input_spec: str | None, backend: str) -> Any:
-    """A `.keras` file through the training side, anything else on the TFLite runtime, one interpreter a core."""
-    if Path(model).suffix in (".keras", ".h5", ".hdf5"):
-        from importlib import import_module
-
-        return import_module("edge_emotion.train.keras_model").KerasClassifier.open(Path(model))
-    from .evaluate import ParallelClassifier
-
-    return ParallelClassifier(model, metadata=options.parse_declared(labels, input_spec), backend=backend)
 
 
 def _through_detector(classifier: Any, images: Any, name: str, margin: float | None) -> dict[str, Any]:

@@ -66,6 +66,9 @@ class InputSpec:
 FACE_48 = InputSpec()
 """48×48 grey in [0, 1]: FER2013's own size. Quantised to int8 it is exactly pixel − 128."""
 
+FACE_48_CENTRED = InputSpec(low=-1.0, high=127 / 128)
+"""48×48 grey as (pixel − 128) / 128: mid-grey is 0, so what rounding a first kernel's weights shifts is small."""
+
 
 @dataclass(frozen=True)
 class Measurement:

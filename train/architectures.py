@@ -13,6 +13,7 @@ from typing import Any
 
 from ..edge_runtime import console
 from ..edge_runtime.metadata import InputSpec
+from .layers import Layers, standard_layers
 
 
 @dataclass(frozen=True)
@@ -25,21 +26,26 @@ class SlidesNetwork:
     convolutions: tuple[int, ...] = (128, 128, 256)
     dense: tuple[int, ...] = (256,) * 11 + (1024,)
 
-    def build(self, spec: InputSpec, classes: int, dtype: str = "float32") -> Any:
-        """A `keras.Model` from (N, H, W, C) float input to (N, classes) float32 logits."""
+    def build(self, spec: InputSpec, classes: int, dtype: str = "float32", kit: Layers | None = None) -> Any:
+        """A `keras.Model` from (N, H, W, C) float input to (N, classes) float32 logits.
+
+        kit: the layer classes to build it of, `standard_layers()` unless given.
+        """
         import keras
+
+        kit = kit or standard_layers()
 
         layers = keras.layers
         inputs = keras.Input(spec.shape, name="image")
         x = inputs
         for i, filters in enumerate(self.convolutions, 1):
-            x = layers.Conv2D(filters, 3, activation="relu", name=f"conv{i}", dtype=dtype)(x)
-            x = layers.BatchNormalization(name=f"conv{i}_norm", dtype=dtype)(x)
+            x = kit.convolution(filters, 3, activation="relu", name=f"conv{i}", dtype=dtype)(x)
+            x = kit.normalisation(name=f"conv{i}_norm", dtype=dtype)(x)
             x = layers.MaxPooling2D(2, name=f"conv{i}_pool", dtype=dtype)(x)
         x = layers.Flatten(name="flatten", dtype=dtype)(x)
         for i, units in enumerate(self.dense, 1):
             x = layers.Dense(units, activation="relu", name=f"dense{i}", dtype=dtype)(x)
-            x = layers.BatchNormalization(name=f"dense{i}_norm", dtype=dtype)(x)
+            x = kit.normalisation(name=f"dense{i}_norm", dtype=dtype)(x)
         outputs = layers.Dense(classes, name="logits", dtype="float32")(x)
         return keras.Model(inputs, outputs, name="slides")
 
@@ -56,17 +62,19 @@ class ResidualNetwork:
     stem: int
     stages: tuple[tuple[int, int], ...]
 
-    def build(self, spec: InputSpec, classes: int, dtype: str = "float32") -> Any:
-        """A `keras.Model` from (N, H, W, C) float input to (N, classes) float32 logits."""
+    def build(self, spec: InputSpec, classes: int, dtype: str = "float32", kit: Layers | None = None) -> Any:
+        """A `keras.Model` from (N, H, W, C) float input to (N, classes) float32 logits.
+
+        kit: the layer classes to build it of, `standard_layers()` unless given.
+        """
         import keras
+
+        kit = kit or standard_layers()
 
         layers = keras.layers
 
-        def norm(x: Any, name: str) -> Any:
-            return layers.BatchNormalization(momentum=0.9, epsilon=1e-4, name=f"{name}_norm", dtype=dtype)(x)
-
         def conv(x: Any, filters: int, kernel: int, strides: int, name: str) -> Any:
-            x = layers.Conv2D(
+            x = kit.convolution(
                 filters,
                 kernel,
                 strides=strides,
@@ -76,7 +84,7 @@ class ResidualNetwork:
                 name=name,
                 dtype=dtype,
             )(x)
-            return norm(x, name)
+            return kit.normalisation(momentum=0.9, epsilon=1e-4, name=f"{name}_norm", dtype=dtype)(x)
 
         def relu6(x: Any, name: str) -> Any:
             return layers.ReLU(6, name=name, dtype=dtype)(x)

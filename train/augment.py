@@ -23,7 +23,8 @@ class Augmentation:
 
     rotation in degrees; scale and shift as fractions of the size; brightness as a fraction of 255; contrast as a
     fraction of one. erase: probability that a rectangle is replaced by noise; its area is 2 % to
-    erase_area of the image.
+    erase_area of the image. resample: probability that an image is shrunk to 35 to 80 % of its sides and enlarged
+    again, as a face far from the camera is.
     """
 
     flip: bool = True
@@ -34,10 +35,12 @@ class Augmentation:
     contrast: float = 0.2
     erase: float = 0.5
     erase_area: float = 0.25
+    resample: float = 0.0
 
     def __call__(self, images: Image, rng: np.random.Generator) -> Image:
         """Augmented copies of uint8 images (N, H, W, C), the same for the same generator state."""
         warped = warp(images, self.sample_affine(images.shape, rng))
+        self._resample(warped, rng)
         n = len(images)
         gain = 1 + rng.uniform(-self.contrast, self.contrast, n)
         bias = 255 * rng.uniform(-self.brightness, self.brightness, n) + 127.5 * (1 - gain)
@@ -59,6 +62,16 @@ class Augmentation:
         centre = np.array([(width - 1) / 2, (height - 1) / 2])
         offset = centre - np.einsum("nij,nj->ni", linear, centre + shift)
         return np.concatenate([linear, offset[:, :, None]], axis=2).astype(np.float32)
+
+    def _resample(self, images: Image, rng: np.random.Generator) -> None:
+        if not self.resample:
+            return
+        height, width, channels = images.shape[1:]
+        for i in np.flatnonzero(rng.random(len(images)) < self.resample):
+            share = rng.uniform(0.35, 0.8)
+            small_wh = max(1, round(width * share)), max(1, round(height * share))
+            small = cv2.resize(images[i], small_wh, interpolation=cv2.INTER_AREA)
+            images[i] = cv2.resize(small, (width, height)).reshape(height, width, channels)
 
     def _erase(self, images: Image, rng: np.random.Generator) -> None:
         height, width = images.shape[1:3]

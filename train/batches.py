@@ -14,6 +14,7 @@ from ..edge_runtime.dataset import Split
 from ..edge_runtime.metadata import InputSpec
 from ..edge_runtime.preprocess import normalise
 from .augment import Augmentation
+from .targets import Targets
 
 Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
 AHEAD = 3  # batches made in the background while the network computes
@@ -23,14 +24,18 @@ AHEAD = 3  # batches made in the background while the network computes
 class Batches:
     """Batches of a split, shuffled anew each epoch and augmented; the last of an epoch may be smaller.
 
-    `batches[step]` for any global step from 0 is (images float32 (B, H, W, C), one-hot targets float32 (B, classes)).
+    `batches[step]` for any global step from 0 is (images float32 (B, H, W, C), targets float32 (B, classes)).
+    targets: a row for each image of the split. mixup: the α of Zhang 2018; each image is mixed with another of its
+    batch, both by the same share, drawn for the batch from Beta(α, α); 0 mixes nothing.
     """
 
     split: Split
+    targets: Targets
     spec: InputSpec
     batch_size: int
     seed: int
     augmentation: Augmentation | None = None
+    mixup: float = 0.0
 
     @property
     def per_epoch(self) -> int:
@@ -41,11 +46,16 @@ class Batches:
         epoch, position = divmod(step, self.per_epoch)
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.split))
         chosen = order[position * self.batch_size : (position + 1) * self.batch_size]
-        pixels = self.split.images[chosen]
+        pixels, targets = self.split.images[chosen], self.targets[chosen]
+        rng = np.random.default_rng([self.seed, epoch, position])
         if self.augmentation is not None:
-            pixels = self.augmentation(pixels, np.random.default_rng([self.seed, epoch, position]))
-        targets = np.eye(len(self.split.classes), dtype=np.float32)[self.split.labels[chosen]]
-        return normalise(pixels, self.spec), targets
+            pixels = self.augmentation(pixels, rng)
+        images = normalise(pixels, self.spec)
+        if self.mixup:
+            share, other = np.float32(rng.beta(self.mixup, self.mixup)), rng.permutation(len(chosen))
+            images = share * images + (1 - share) * images[other]
+            targets = share * targets + (1 - share) * targets[other]
+        return images, targets
 
 
 def as_keras_dataset(batches: Batches, first_step: int) -> Any:

@@ -14,11 +14,13 @@ import typer
 from ..edge_runtime import console, options
 from ..edge_runtime.errors import EdgeEmotionError, OptionError
 from ..edge_runtime.metrics import Metrics
+from ..edge_runtime.zoo import resolve
 from .checkpoint import MODEL_FILE, RESUME_FILE, EpochResult, read_history
-from .config import PRECISIONS, TrainConfig
-from .presets import PRESETS, Preset, get_preset
+from .config import PRECISIONS, TEACHER_WEIGHT, VOTES_WEIGHT, TrainConfig
+from .presets import PRESETS, Preset, fine_tuning, get_preset, quantisation_aware
 from .run_data import RunData, load_data
 from .runs import RUN_FILE, check_writable, default_folder, newest_unfinished, read_run
+from .transfer import read_metadata, resolve_source
 
 INTERRUPTED = 130
 
@@ -34,6 +36,28 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of weights, order, augmentation and --limit (0).")] = None,
     precision: Annotated[str | None, typer.Option(help=f"Of the arithmetic: {', '.join(PRECISIONS)}.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="MODEL",
+            help="Start from a .keras file, or a bundled model by name; without --preset with a short, gentle recipe.",
+        ),
+    ] = None,
+    teacher: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODEL", help="Learn also from what this model says of each image; several allowed."),
+    ] = None,
+    teacher_weight: Annotated[
+        float | None, typer.Option(help=f"The teachers' share in what is learnt ({TEACHER_WEIGHT}).")
+    ] = None,
+    votes: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Learn also from annotators' votes, as of FER+.")
+    ] = None,
+    votes_weight: Annotated[float | None, typer.Option(help=f"The votes' share ({VOTES_WEIGHT}).")] = None,
+    qat: Annotated[
+        bool, typer.Option("--qat", help="With --from: train a few epochs more while rounding as an int8 file does.")
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with --out, or with the newest unfinished run, as it was set up.")
     ] = False,
@@ -51,19 +75,34 @@ def train(
     say = console.note if as_json else console.emit
     with console.foreign_output_to_stderr(), _terminate_as_interrupt():
         if resume:
-            given = {"--preset": preset, "--classes": classes, "--epochs": epochs, "--batch-size": batch_size}
-            given |= {"--limit": limit, "--seed": seed, "--precision": precision}
+            given: dict[str, object] = {"--preset": preset, "--classes": classes, "--epochs": epochs}
+            given |= {"--batch-size": batch_size, "--limit": limit, "--seed": seed, "--precision": precision}
+            given |= {"--from": start, "--teacher": teacher, "--teacher-weight": teacher_weight}
+            given |= {"--votes": votes, "--votes-weight": votes_weight, "--qat": qat or None}
             out, recorded = _recorded_run(out, [name for name, value in given.items() if value is not None])
             config = TrainConfig.from_json(recorded["config"])
             dataset = open_dataset(data or recorded["data"]["path"])
             say(f"resuming {out}")
         else:
-            if data is None or preset is None:
-                raise OptionError(f"--data and --preset ({', '.join(PRESETS)}) are needed, or --resume")
-            chosen = _override(get_preset(preset), epochs, batch_size)
+            if data is None or (preset is None and start is None):
+                raise OptionError(f"--data and --preset ({', '.join(PRESETS)}) or --from are needed, or --resume")
+            initial = resolve_source(start) if start else None
+            chosen = _override(_recipe(preset, initial, qat), epochs, batch_size)
             wanted, limits = options.parse_classes(classes), options.parse_limit(limit)
             dataset = open_dataset(data)
-            config = TrainConfig(chosen, wanted or dataset.classes, seed or 0, precision or "float32", limits)
+            config = TrainConfig(
+                preset=chosen,
+                classes=wanted or dataset.classes,
+                seed=seed or 0,
+                precision=precision or "float32",
+                limit=limits,
+                initial=str(initial.resolve()) if initial else None,
+                teachers=tuple(str(resolve(model).resolve()) for model in teacher or ()),
+                teacher_weight=TEACHER_WEIGHT if teacher_weight is None else teacher_weight,
+                votes=str(votes.resolve()) if votes else None,
+                votes_weight=VOTES_WEIGHT if votes_weight is None else votes_weight,
+                qat=qat,
+            )
             out = out or default_folder(chosen.name)
             if (out / RUN_FILE).exists():
                 raise EdgeEmotionError(
@@ -140,6 +179,16 @@ def _recorded_run(out: Path | None, given: list[str]) -> tuple[Path, dict[str, A
         raise OptionError(f"--resume takes the settings in run.json: leave {', '.join(given)} out")
     out = out or newest_unfinished()
     return out, read_run(out)
+
+
+def _recipe(preset: str | None, initial: Path | None, qat: bool) -> Preset:
+    """The preset of that name, or else the gentle recipe for the network in `initial`; with qat its own recipe."""
+    if preset is not None and not (qat and initial):
+        return get_preset(preset)
+    assert initial is not None  # `train` takes one or the other
+    metadata = read_metadata(initial)
+    gentle = quantisation_aware if qat else fine_tuning
+    return gentle(get_preset(preset or metadata.name), metadata.input)
 
 
 def _override(preset: Preset, epochs: int | None, batch_size: int | None) -> Preset:

@@ -9,6 +9,8 @@ from typing import Any
 from ..edge_runtime.errors import OptionError
 from .presets import Preset
 
+TEACHER_WEIGHT, VOTES_WEIGHT = 0.5, 0.2
+"""How much of a target teachers and votes make up unless told otherwise."""
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -16,7 +18,10 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 class TrainConfig:
     """What a run is made of, apart from the data itself. Recorded in run.json and compared on resume.
 
-    limit: images a class for (training, validation); None keeps all.
+    limit: images a class for (training, validation); None keeps all. initial: `.keras` file whose weights to start
+    from. teachers: model files whose mean probabilities make up teacher_weight of the targets; votes: CSV of
+    annotators' votes that make up votes_weight of them (see `targets`). qat: train the folded network while it rounds
+    as int8 does (see `rounding`).
     """
 
     preset: Preset
@@ -24,10 +29,26 @@ class TrainConfig:
     seed: int = 0
     precision: str = "float32"
     limit: tuple[int, int | None] | None = None
+    initial: str | None = None
+    teachers: tuple[str, ...] = ()
+    teacher_weight: float = TEACHER_WEIGHT
+    votes: str | None = None
+    votes_weight: float = VOTES_WEIGHT
+    qat: bool = False
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise OptionError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
+        for name, weight in (("teacher", self.teacher_weight), ("votes", self.votes_weight)):
+            if not 0 < weight <= 1:
+                raise OptionError(f"the weight of the {name} must be above 0 and at most 1, got {weight}")
+        if self.qat and not self.initial:
+            raise OptionError("--qat goes on with a trained model: name it with --from")
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The model files that the run learns and starts from."""
+        return (*self.teachers, self.initial) if self.initial else self.teachers
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict."""
@@ -37,6 +58,12 @@ class TrainConfig:
             "seed": self.seed,
             "precision": self.precision,
             "limit": list(self.limit) if self.limit else None,
+            "initial": self.initial,
+            "teachers": list(self.teachers),
+            "teacher_weight": self.teacher_weight,
+            "votes": self.votes,
+            "votes_weight": self.votes_weight,
+            "qat": self.qat,
         }
 
     @classmethod
@@ -46,6 +73,7 @@ class TrainConfig:
             values = dict(document)
             values["preset"] = Preset.from_json(values["preset"])
             values["classes"] = tuple(values["classes"])
+            values["teachers"] = tuple(values.get("teachers", ()))
             values["limit"] = tuple(values["limit"]) if values["limit"] else None
             return cls(**values)
         except (KeyError, TypeError) as error:

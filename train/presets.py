@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ..edge_runtime.errors import OptionError
 from ..edge_runtime.labels import nearest
-from ..edge_runtime.metadata import FACE_48, InputSpec
+from ..edge_runtime.metadata import FACE_48, FACE_48_CENTRED, InputSpec
 from .architectures import Architecture, ResidualNetwork, SlidesNetwork, architecture_from_json
 from .augment import Augmentation
 
@@ -21,6 +21,7 @@ class Preset:
     weight_decay is decoupled (each step takes learning_rate × weight_decay off kernels, not biases or norms).
     average_momentum: per-step momentum of the weight average that is validated and saved; None saves raw weights.
     clean: leave blank and repeated images, and copies of validation images, out of training.
+    class_balance: exponent of `targets.balanced`, 0 for none. mixup: α of `Batches`, 0 for none.
     """
 
     name: str
@@ -37,6 +38,8 @@ class Preset:
     average_momentum: float | None = None
     augmentation: Augmentation | None = None
     clean: bool = False
+    class_balance: float = 0.0
+    mixup: float = 0.0
     input: InputSpec = FACE_48
 
     def __post_init__(self) -> None:
@@ -81,6 +84,7 @@ def _residual(name: str, description: str, architecture: ResidualNetwork, epochs
         average_momentum=0.998,
         augmentation=Augmentation(),
         clean=True,
+        input=FACE_48_CENTRED,
     )
 
 
@@ -122,6 +126,20 @@ PRESETS: dict[str, Preset] = {
         ),
     )
 }
+
+
+def fine_tuning(preset: Preset, spec: InputSpec) -> Preset:
+    """A short, gentle recipe for going on from trained weights with a few hundred images."""
+    return dataclasses.replace(
+        preset, learning_rate=0.01, batch_size=32, epochs=20, warmup_epochs=1, average_momentum=0.95, input=spec
+    )
+
+
+def quantisation_aware(preset: Preset, spec: InputSpec) -> Preset:
+    """A short recipe for going on from trained weights with rounding: rates that a folded network stands."""
+    return dataclasses.replace(
+        preset, optimizer="sgd", learning_rate=1e-3, epochs=5, schedule="cosine", warmup_epochs=1, input=spec
+    )
 
 
 def get_preset(name: str) -> Preset:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,13 @@ from .run_data import RunData
 from .runs import RUN_FILE, SCHEMA_VERSION, read_run
 
 
-def run_record(config: TrainConfig, data: RunData, keras: Any, model: Any) -> dict[str, Any]:
-    """The record of a run that starts now, JSON-ready."""
+def run_record(
+    config: TrainConfig, data: RunData, keras: Any, model: Any, models: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The record of a run that starts now, JSON-ready.
+
+    models: path → SHA-256 of the models it starts and learns from.
+    """
     trainable = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
     return {
         "schema_version": SCHEMA_VERSION,
@@ -33,6 +39,7 @@ def run_record(config: TrainConfig, data: RunData, keras: Any, model: Any) -> di
             "non_trainable": model.count_params() - trainable,
         },
         "data": data.to_json(),
+        "models": dict(models or {}),
         "versions": {"python": platform.python_version(), **tool_versions()},
         "git_revision": git_revision(),
     }
@@ -46,7 +53,7 @@ def write_record(out: Path, record: dict[str, Any]) -> None:
 def check_same_run(out: Path, config: TrainConfig, data: RunData) -> None:
     """Raise EdgeEmotionError unless the run in `out` had these settings and these training images."""
     recorded = read_run(out)
-    if recorded["config"] != json.loads(json.dumps(config.to_json())):
+    if TrainConfig.from_json(recorded["config"]) != config:
         raise EdgeEmotionError(f"{out} was trained with other settings: resume takes the ones in its run.json")
     if recorded["data"]["train_sha256"] != data.train.sha256:
         raise EdgeEmotionError(f"{out} was trained on other images than {data.dataset.path} now gives: train anew")

@@ -58,8 +58,9 @@ def throughput(
 def batches_per_s(preset: Preset, data: RunData, augmentation: Augmentation | None) -> float:
     """How many batches one thread makes a second."""
     from .batches import Batches
+    from .targets import hard_targets
 
-    batches = Batches(data.train, preset.input, preset.batch_size, 0, augmentation)
+    batches = Batches(data.train, hard_targets(data.train), preset.input, preset.batch_size, 0, augmentation)
     steps = itertools.count()
     return _rate(lambda: batches[next(steps)])
 
@@ -67,10 +68,11 @@ def batches_per_s(preset: Preset, data: RunData, augmentation: Augmentation | No
 def steps_per_s(config: TrainConfig, data: RunData) -> float:
     """How many training steps the backend makes a second on a batch that is ready."""
     from .batches import Batches
+    from .targets import hard_targets
     from .trainer import compiled
 
     preset = config.preset
-    batches = Batches(data.train, preset.input, preset.batch_size, 0)
+    batches = Batches(data.train, hard_targets(data.train), preset.input, preset.batch_size, 0)
     model = compiled(config, batches.per_epoch)
     images, targets = batches[0]
     return _rate(lambda: model.train_on_batch(images, targets))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..edge_runtime.errors import EdgeEmotionError
+from ..edge_runtime.evaluate import open_model
 from ..edge_runtime.metadata import Measurement, ModelMetadata
 from ..edge_runtime.metrics import Metrics, score, softmax
 from ..edge_runtime.provenance import tool_versions
@@ -24,9 +26,12 @@ from .batches import Batches, as_keras_dataset
 from .checkpoint import LAST_FILE, MODEL_FILE, Checkpoint, EpochResult
 from .config import TrainConfig
 from .keras_model import KerasClassifier, import_keras, save
+from .network import network, starting_point, training_network
 from .presets import Preset
 from .record import check_same_run, describe_device, run_record, write_record
 from .run_data import RunData
+from .runs import read_run
+from .targets import load_targets, save_targets, training_targets
 
 
 def train(
@@ -51,16 +56,29 @@ def train(
 
         tf.config.experimental.enable_op_determinism()
     preset = config.preset
-    batches = Batches(data.train, preset.input, preset.batch_size, config.seed, preset.augmentation)
+    soft = bool(config.teachers or config.votes)
+    if resume and soft:
+        targets = load_targets(out)
+    else:
+        targets = training_targets(data.train, config, [open_model(path) for path in config.teachers])
+    batches = Batches(
+        data.train, targets, preset.input, preset.batch_size, config.seed, preset.augmentation, preset.mixup
+    )
     model = compiled(config, batches.per_epoch)
-    export = preset.architecture.build(preset.input, len(config.classes))
+    export = network(config)
     model.optimizer.build(model.trainable_variables)
     state = Checkpoint()
+    models = {path: sha256(Path(path).read_bytes()).hexdigest() for path in config.models} if not resume else {}
     if resume:
+        models = read_run(out).get("models", {})
         state = Checkpoint.load(out)
         check_same_run(out, config, data)
         _restore(model, state, out)
+    elif config.initial:
+        model.set_weights(starting_point(config, Path(config.initial)).get_weights())
     out.mkdir(parents=True, exist_ok=True)
+    if soft and not resume:
+        save_targets(out, targets)
     if on_start:
         on_start(summary(export), describe_device(keras))
     metadata = ModelMetadata(
@@ -70,7 +88,7 @@ def train(
         training_data_sha256=data.train.sha256,
         tools=tool_versions(),
     )
-    record = run_record(config, data, keras, model)
+    record = run_record(config, data, keras, model, models)
     write_record(out, record)
     done = len(state.history)
     if done < preset.epochs:
@@ -102,14 +120,14 @@ def compiled(config: TrainConfig, steps_per_epoch: int) -> Any:
     import keras
 
     preset = config.preset
-    model = preset.architecture.build(preset.input, len(config.classes), config.precision)
+    model = training_network(config)
     optimizer = _optimizer(keras, preset, steps_per_epoch)
     if config.precision == "mixed_float16":
         # Keras does this by itself only when the model, and not just its layers, carries the policy.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     model.compile(
         optimizer=optimizer,
-        loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=preset.label_smoothing),
+        loss=keras.losses.CategoricalCrossentropy(from_logits=True),  # smoothed by `targets`
         metrics=["accuracy"],
         jit_compile=keras.backend.backend() == "jax",
     )

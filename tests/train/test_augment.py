@@ -116,3 +116,13 @@ def test_any_batch_keeps_its_shape_and_type(
     assert result.shape == images.shape
     assert result.dtype == np.uint8
     assert (result == 200).all()  # nothing from outside the image comes in
+
+
+def test_resampling_blurs_some_images_and_keeps_their_mean() -> None:
+    images = noise(60, side=24)
+    result = dataclasses.replace(NOTHING, resample=0.5)(images, rng())
+    changed = np.array([bool((a != b).any()) for a, b in zip(images, result, strict=True)])
+    assert 15 < changed.sum() < 45
+    detail = np.abs(np.diff(result.astype(float), axis=2)).mean(axis=(1, 2, 3))
+    assert detail[changed].max() < detail[~changed].min()
+    np.testing.assert_allclose(result.mean(axis=(1, 2, 3)), images.mean(axis=(1, 2, 3)), atol=8)

@@ -24,3 +24,20 @@ def test_malformed_settings_are_refused(document: dict[str, Any]) -> None:
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(OptionError, match="mixed_bfloat16"):
         TrainConfig(get_preset("tiny"), ("a", "b"), precision="int4")
+
+
+def test_soft_labels_are_recorded_and_a_run_of_before_them_reads_on() -> None:
+    config = TrainConfig(
+        get_preset("tiny"), ("a", "b"), initial="m.keras", teachers=("t.keras", "u.tflite"), votes="v.csv"
+    )
+    assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+    assert config.models == ("t.keras", "u.tflite", "m.keras")
+    old = {k: v for k, v in config.to_json().items() if k in ("preset", "classes", "seed", "precision", "limit")}
+    assert TrainConfig.from_json(old).models == ()
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, 1.1])
+@pytest.mark.parametrize("name", ["teacher_weight", "votes_weight"])
+def test_a_weight_outside_its_range_is_refused(name: str, weight: float) -> None:
+    with pytest.raises(OptionError, match="weight of the"):
+        TrainConfig(get_preset("tiny"), ("a", "b"), **{name: weight})  # type: ignore[arg-type]

@@ -27,6 +27,8 @@ from edge_emotion.train.config import TrainConfig
 from edge_emotion.train.keras_model import KerasClassifier
 from edge_emotion.train.presets import get_preset
 from edge_emotion.train.run_data import RunData, load_data
+from edge_emotion.train.runs import read_run
+from edge_emotion.train.targets import hard_targets
 from edge_emotion.train.trainer import averaged_weights, compiled, train
 
 pytestmark = pytest.mark.train
@@ -275,7 +277,7 @@ def test_float16_alone_scales_the_loss(data: RunData, keras: Any, precision: str
     scales = precision == "mixed_float16"
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) == scales
     optimizer = model.optimizer.inner_optimizer if scales else model.optimizer
-    batches = Batches(data.train, PRESET.input, PRESET.batch_size, 0)
+    batches = Batches(data.train, hard_targets(data.train), PRESET.input, PRESET.batch_size, 0)
     model.train_on_batch(*batches[0])
     assert int(optimizer.iterations) == 1  # the gradients were finite
     to_numpy = keras.ops.convert_to_numpy
@@ -343,3 +345,47 @@ def test_another_backend_trains_a_model_that_tensorflow_evaluates(
     split = open_dataset(drawn_faces).load("validation", classes=CLASSES)
     result = evaluate(KerasClassifier.open(tmp_path / "run" / "model.keras"), split)
     assert result.metrics.accuracy == record["metrics"]["accuracy"]
+
+
+def test_soft_labels_are_kept_so_that_a_resumed_run_needs_no_teacher(
+    uninterrupted: Path, data: RunData, tmp_path: Path
+) -> None:
+    teacher = tmp_path / "teacher.keras"
+    shutil.copy(uninterrupted / "model.keras", teacher)
+    config = dataclasses.replace(CONFIG, teachers=(str(teacher),), teacher_weight=0.5)
+    whole, parted = tmp_path / "whole", tmp_path / "parted"
+    train(config, data, whole)
+
+    def stop(row: EpochResult) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, data, parted, on_epoch=stop)
+    teacher.unlink()
+    train(config, data, parted, resume=True)
+    assert_same_run(parted, whole)
+    assert list(read_run(parted)["models"]) == [str(teacher)]
+    soft = np.load(parted / "targets.npy")
+    np.testing.assert_allclose(soft.sum(axis=1), 1, rtol=1e-5)
+    assert 0.5 < soft.max(axis=1).mean() < 1
+
+
+def test_a_broken_file_of_targets_is_one_clear_line(uninterrupted: Path, data: RunData, tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, teachers=(str(uninterrupted / "model.keras"),))
+    train(dataclasses.replace(config, preset=dataclasses.replace(PRESET, epochs=1)), data, tmp_path)
+    (tmp_path / "targets.npy").write_bytes(b"\x93NUMPY")
+    with pytest.raises(EdgeEmotionError, match="nothing to resume"):
+        train(config, data, tmp_path, resume=True)
+
+
+def test_a_start_from_trained_weights_begins_where_they_ended(
+    uninterrupted: Path, data: RunData, tmp_path: Path
+) -> None:
+    still = dataclasses.replace(PRESET, epochs=1, learning_rate=1e-9, warmup_epochs=0, augmentation=None)
+    config = TrainConfig(still, CLASSES, initial=str(uninterrupted / "last.keras"))
+    train(config, data, tmp_path)
+    ended, began = read_history(uninterrupted)[-1], read_history(tmp_path)[0]
+    assert began.val_accuracy == pytest.approx(ended.val_accuracy, abs=0.13)  # one image of eight: norms move on
+    fresh, moved = (KerasClassifier.open(p / "last.keras") for p in (tmp_path, uninterrupted))
+    for one, other in zip(fresh.model.trainable_weights, moved.model.trainable_weights, strict=True):
+        np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-5)

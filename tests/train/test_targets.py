@@ -1,0 +1,140 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edge_emotion.edge_runtime.dataset import Split
+from edge_emotion.edge_runtime.errors import DatasetError, EdgeEmotionError, OptionError
+from edge_emotion.edge_runtime.metadata import InputSpec, ModelMetadata
+from edge_emotion.edge_runtime.preprocess import Image
+from edge_emotion.train.config import TrainConfig
+from edge_emotion.train.presets import get_preset
+from edge_emotion.train.targets import (
+    balanced,
+    hard_targets,
+    load_targets,
+    mix,
+    save_targets,
+    teacher_labels,
+    training_targets,
+    vote_labels,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+CLASSES = ("angry", "happy", "sad")
+labels_of = st.lists(st.integers(0, 2), min_size=1, max_size=30)
+
+
+def split(labels: list[int], side: int = 4) -> Split:
+    images = np.arange(len(labels) * side * side, dtype=np.uint8).reshape(-1, side, side, 1)
+    files = tuple(f"images/train/{CLASSES[k]}/{i}.jpg" for i, k in enumerate(labels))
+    return Split("train", CLASSES, images, np.array(labels, np.int64), files)
+
+
+class Fake:
+    """Says `happy` of an image as strongly as its left half is brighter than its right one."""
+
+    def __init__(self, labels: tuple[str, ...] = ("neutral", "sad", "happy", "angry"), side: int = 4) -> None:
+        self.metadata = ModelMetadata(labels, InputSpec(side, side), name="fake")
+
+    def logits(self, pixels: Image) -> np.ndarray:
+        half = pixels.shape[2] // 2
+        values = np.zeros((len(pixels), len(self.metadata.labels)), np.float32)
+        sides = pixels.astype(np.float32)
+        values[:, self.metadata.labels.index("happy")] = (sides[:, :, :half] - sides[:, :, half:]).mean(axis=(1, 2, 3))
+        return values
+
+
+@given(labels_of, st.floats(0, 0.5))
+def test_smoothed_rows_sum_to_one_and_keep_their_label(labels: list[int], smoothing: float) -> None:
+    targets = hard_targets(split(labels), smoothing)
+    np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-5)
+    assert targets.argmax(axis=1).tolist() == labels
+    np.testing.assert_allclose(targets.min(axis=1), smoothing / 3, atol=1e-6)
+
+
+@given(labels_of, st.floats(0, 1))
+def test_class_weights_have_a_mean_of_one_and_favour_the_rare(labels: list[int], exponent: float) -> None:
+    images = split(labels)
+    weights = balanced(hard_targets(images), images, exponent).sum(axis=1)
+    assert weights.mean() == pytest.approx(1, rel=1e-5)
+    counts = np.bincount(labels, minlength=3)[labels]
+    if exponent:
+        order = np.argsort(counts)
+        assert (np.diff(weights[order]) < 1e-6).all()
+    if exponent == 1:
+        of_class = np.bincount(labels, weights, minlength=3)
+        np.testing.assert_allclose(of_class[of_class > 0], of_class.max(), rtol=1e-4)
+
+
+def test_a_soft_row_of_zeros_changes_nothing() -> None:
+    hard = np.array([[1, 0], [0, 1]], np.float32)
+    soft = np.array([[0, 0], [0.5, 0.5]], np.float32)
+    np.testing.assert_allclose(mix(hard, soft, 0.4), np.array([[1, 0], [0.2, 0.8]]), rtol=1e-6)
+
+
+def test_teachers_see_each_image_and_its_mirror_and_are_averaged() -> None:
+    images = split([0, 1, 2])
+    once = teacher_labels([Fake()], images)
+    np.testing.assert_allclose(once.sum(axis=1), 1, rtol=1e-6)
+    means = 1 / (2 + np.exp([2.0, -2.0]))  # a ramp: the right half is 2 brighter, in the mirror 2 darker
+    np.testing.assert_allclose(once[:, 0], means.mean(), rtol=1e-5)
+    np.testing.assert_allclose(teacher_labels([Fake(), Fake(CLASSES)], images), once, rtol=1e-6)
+
+
+def test_a_teacher_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(OptionError, match="cannot teach sad: it knows angry, happy"):
+        teacher_labels([Fake(("angry", "happy"))], split([0]))
+    with pytest.raises(OptionError, match="shape"):
+        teacher_labels([Fake(side=8)], split([0]))
+
+
+def votes(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "votes.csv"
+    path.write_text(text)
+    return path
+
+
+def test_votes_are_shares_by_file_name(tmp_path: Path) -> None:
+    path = votes(tmp_path, "file,neutral,happiness,sadness,anger\n1.jpg,6,2,1,1\n0.jpg,10,0,0,0\n9.jpg,0,1,0,0\n")
+    expected = np.array([[0, 0, 0], [0.25, 0.5, 0.25], [0, 0, 0]])
+    np.testing.assert_allclose(vote_labels(path, split([0, 1, 2])), expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no column file"),
+        ("file,angry,happy\n", "no column sad"),
+        ("file,angry,happy,sad\n", "none of the 2 training images"),
+        ("file,angry,happy,sad\n0.jpg,1,x,0\n", "cannot read votes"),
+        ("file,angry,happy,sad\n0.jpg,1\n", "cannot read votes"),
+        ("file,angry,happy,sad\n0.jpg,1,-1,0\n", "negative"),
+        ("file,angry,happy,sad\n0.jpg,nan,1,0\n", "negative or not numbers"),
+    ],
+)
+def test_votes_that_cannot_be_used(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        vote_labels(votes(tmp_path, text), split([0, 1]))
+
+
+def test_votes_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="cannot read votes"):
+        vote_labels(tmp_path / "none.csv", split([0]))
+
+
+def test_a_run_mixes_all_it_was_given(tmp_path: Path) -> None:
+    path = votes(tmp_path, "file,happiness,sadness,anger\n0.jpg,1,0,0\n1.jpg,0,1,0\n")
+    config = TrainConfig(get_preset("edge-s"), CLASSES, votes=str(path), votes_weight=0.2, teacher_weight=0.5)
+    images = split([0, 1])
+    targets = training_targets(images, config, [Fake()])
+    hard = mix(hard_targets(images, 0.1), vote_labels(path, images), 0.2)
+    np.testing.assert_allclose(targets, 0.5 * hard + 0.5 * teacher_labels([Fake()], images), rtol=1e-5)
+
+
+def test_kept_targets_read_back_and_missing_ones_are_one_clear_line(tmp_path: Path) -> None:
+    targets = hard_targets(split([0, 2]), 0.1)
+    save_targets(tmp_path, targets)
+    np.testing.assert_array_equal(load_targets(tmp_path), targets)
+    with pytest.raises(EdgeEmotionError, match="nothing to resume"):
+        load_targets(tmp_path / "none")

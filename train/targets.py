@@ -1,0 +1,130 @@
+"""What a network is trained towards: hard labels, smoothed, mixed with what teachers and annotators say of each image.
+
+The soft labels are made once, from the image as it is and its mirror image, and hold for all its augmented copies: a
+teacher costs a training nothing, may be of any kind, size and number, and is not needed again to resume.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..edge_runtime.classifier import LogitsModel
+from ..edge_runtime.dataset import Split
+from ..edge_runtime.errors import DatasetError, EdgeEmotionError, OptionError
+from ..edge_runtime.metadata import write_atomically
+from ..edge_runtime.metrics import softmax
+from .config import TrainConfig
+
+Targets = NDArray[np.float32]
+"""(N, classes). A row sums to the weight of its image in the loss."""
+
+TARGETS_FILE = "targets.npy"
+VOTE_COLUMNS = {"anger": "angry", "happiness": "happy", "sadness": "sad"}
+"""FER+ column names → ours, where they differ (Barsoum 2016, github.com/microsoft/FERPlus)."""
+
+
+def training_targets(
+    split: Split,
+    config: TrainConfig,
+    teachers: Sequence[LogitsModel] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> Targets:
+    """The targets of a run, as its preset and settings say. Raises OptionError or DatasetError like the parts."""
+    targets = hard_targets(split, config.preset.label_smoothing)
+    if config.votes:
+        targets = mix(targets, vote_labels(Path(config.votes), split), config.votes_weight)
+    if teachers:
+        targets = mix(targets, teacher_labels(teachers, split, progress), config.teacher_weight)
+    return balanced(targets, split, config.preset.class_balance)
+
+
+def save_targets(out: Path, targets: Targets) -> None:
+    """Keep them in a run folder, whole."""
+    buffer = io.BytesIO()
+    np.save(buffer, targets)
+    write_atomically(out / TARGETS_FILE, buffer.getvalue())
+
+
+def load_targets(out: Path) -> Targets:
+    """What `save_targets` kept. Raises EdgeEmotionError when it is missing or broken."""
+    try:
+        return np.asarray(np.load(out / TARGETS_FILE, allow_pickle=False), np.float32)
+    except (OSError, ValueError, EOFError) as error:
+        raise EdgeEmotionError(f"nothing to resume in {out}: {error}") from error
+
+
+def hard_targets(split: Split, smoothing: float = 0.0) -> Targets:
+    """One-hot rows with `smoothing` of their weight spread evenly over all classes (Szegedy 2016)."""
+    classes = len(split.classes)
+    one_hot = np.eye(classes, dtype=np.float32)[split.labels]
+    return np.asarray((1 - smoothing) * one_hot + smoothing / classes, np.float32)
+
+
+def mix(hard: Targets, soft: Targets, weight: float) -> Targets:
+    """`weight` of the soft row and the rest of the hard one; a soft row of zeros says nothing and changes nothing."""
+    each = weight * (soft.sum(axis=1, keepdims=True) > 0)
+    return np.asarray((1 - each) * hard + each * soft, np.float32)
+
+
+def balanced(targets: Targets, split: Split, exponent: float) -> Targets:
+    """Rows times (images of their class)^-exponent, scaled to a mean weight of 1: 0 changes nothing, 1 evens out."""
+    counts = np.bincount(split.labels, minlength=len(split.classes))
+    weights = np.maximum(counts, 1.0)[split.labels] ** -exponent
+    return np.asarray(targets * (weights / weights.mean())[:, None], np.float32)
+
+
+def teacher_labels(
+    teachers: Sequence[LogitsModel], split: Split, progress: Callable[[int, int], None] | None = None
+) -> Targets:
+    """The mean probabilities that teachers give each image and its mirror image, over the classes of the split.
+
+    Raises OptionError when a teacher lacks one of these classes or takes another size or colour of image.
+    """
+    total = np.zeros((len(split), len(split.classes)), np.float64)
+    for done, teacher in enumerate(teachers):
+        name, spec = teacher.metadata.name or "a teacher", teacher.metadata.input
+        if missing := [label for label in split.classes if label not in teacher.metadata.labels]:
+            raise OptionError(
+                f"{name} cannot teach {', '.join(missing)}: it knows {', '.join(teacher.metadata.labels)}"
+            )
+        if spec.shape != split.images.shape[1:]:
+            raise OptionError(f"{name} takes images of shape {spec.shape}, this training {split.images.shape[1:]}")
+        columns = [teacher.metadata.labels.index(label) for label in split.classes]
+        for images in (split.images, split.images[:, :, ::-1]):
+            total += softmax(teacher.logits(np.ascontiguousarray(images))[:, columns])
+        if progress:
+            progress(done + 1, len(teachers))
+    return np.asarray(total / max(1, 2 * len(teachers)), np.float32)
+
+
+def vote_labels(path: Path, split: Split) -> Targets:
+    """Shares of annotators' votes from a CSV with a column `file` and one a class (FER+ names are understood).
+
+    Rows are matched by file name. An image without a row, or without a vote for a class of the split, gets zeros.
+    Raises DatasetError when the file cannot be read, lacks a class, or matches no image.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            names = {VOTE_COLUMNS.get(name, name): name for name in reader.fieldnames or ()}
+            if missing := [name for name in ("file", *split.classes) if name not in names]:
+                raise DatasetError(f"{path} has no column {', '.join(missing)}: it has {', '.join(names) or 'none'}")
+            votes = {row["file"]: [float(row[names[label]]) for label in split.classes] for row in reader}
+    except (OSError, UnicodeDecodeError, TypeError, ValueError, csv.Error) as error:
+        raise DatasetError(f"cannot read votes from {path}: {error}") from error
+    nothing = [0.0] * len(split.classes)
+    table = np.array([votes.get(PurePosixPath(name).name, nothing) for name in split.files]).reshape(-1, len(nothing))
+    if not (np.isfinite(table).all() and (table >= 0).all()):
+        raise DatasetError(f"{path} has votes that are negative or not numbers")
+    total = table.sum(axis=1, keepdims=True)
+    if not total.any():
+        raise DatasetError(
+            f"{path} has votes for none of the {len(split)} training images: they are matched by file name"
+        )
+    return np.asarray(np.divide(table, total, out=np.zeros_like(table), where=total > 0), np.float32)
