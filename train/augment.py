@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..edge_runtime.preprocess import Image
 
+NOISE_STD = 24.0
 _REMAP_ROWS = 32_000  # cv2.remap takes sides below 2**15
 
 
@@ -24,7 +25,8 @@ class Augmentation:
     rotation in degrees; scale and shift as fractions of the size; brightness as a fraction of 255; contrast as a
     fraction of one. erase: probability that a rectangle is replaced by noise; its area is 2 % to
     erase_area of the image. resample: probability that an image is shrunk to 35 to 80 % of its sides and enlarged
-    again, as a face far from the camera is.
+    again, as a face far from the camera is. noise: probability of Gaussian noise, as of a camera in a dim room, with a
+    standard deviation of up to NOISE_STD grey levels.
     """
 
     flip: bool = True
@@ -36,6 +38,7 @@ class Augmentation:
     erase: float = 0.5
     erase_area: float = 0.25
     resample: float = 0.0
+    noise: float = 0.0
 
     def __call__(self, images: Image, rng: np.random.Generator) -> Image:
         """Augmented copies of uint8 images (N, H, W, C), the same for the same generator state."""
@@ -47,6 +50,7 @@ class Augmentation:
         levels = np.arange(256)
         tables = np.clip(gain[:, None] * levels + bias[:, None] + 0.5, 0, 255).astype(np.uint8)
         result: Image = tables[np.arange(n)[:, None], warped.reshape(n, -1)].reshape(warped.shape)
+        self._add_noise(result, rng)
         self._erase(result, rng)
         return result
 
@@ -72,6 +76,13 @@ class Augmentation:
             small_wh = max(1, round(width * share)), max(1, round(height * share))
             small = cv2.resize(images[i], small_wh, interpolation=cv2.INTER_AREA)
             images[i] = cv2.resize(small, (width, height)).reshape(height, width, channels)
+
+    def _add_noise(self, images: Image, rng: np.random.Generator) -> None:
+        if not self.noise:
+            return
+        for i in np.flatnonzero(rng.random(len(images)) < self.noise):
+            grain = rng.uniform(0, NOISE_STD) * rng.standard_normal(images[i].shape, np.float32)
+            images[i] = np.clip(images[i] + grain + 0.5, 0, 255)
 
     def _erase(self, images: Image, rng: np.random.Generator) -> None:
         height, width = images.shape[1:3]

@@ -82,8 +82,9 @@ def _residual(name: str, description: str, architecture: ResidualNetwork, epochs
         weight_decay=5e-3,
         label_smoothing=0.1,
         average_momentum=0.998,
-        augmentation=Augmentation(),
+        augmentation=Augmentation(resample=0.1),
         clean=True,
+        class_balance=0.25,
         input=FACE_48_CENTRED,
     )
 
@@ -111,6 +112,12 @@ PRESETS: dict[str, Preset] = {
             "residual network of 17 MMAC, 0.24 M parameters: the small one",
             ResidualNetwork(stem=8, stages=((16, 1), (32, 2), (64, 3))),
             epochs=60,
+        ),
+        _residual(
+            "teacher",
+            "residual network of 0.69 GMAC, 9.5 M parameters: to learn from (--teacher), on a GPU; not for a device",
+            ResidualNetwork(stem=32, stages=((96, 2), (192, 3), (384, 3))),
+            epochs=120,
         ),
         dataclasses.replace(
             _residual(

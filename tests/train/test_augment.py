@@ -126,3 +126,13 @@ def test_resampling_blurs_some_images_and_keeps_their_mean() -> None:
     detail = np.abs(np.diff(result.astype(float), axis=2)).mean(axis=(1, 2, 3))
     assert detail[changed].max() < detail[~changed].min()
     np.testing.assert_allclose(result.mean(axis=(1, 2, 3)), images.mean(axis=(1, 2, 3)), atol=8)
+
+
+def test_noise_roughens_some_images_and_stays_within_bounds() -> None:
+    images = np.stack([np.full((16, 16, 1), level, np.uint8) for level in (0, 128, 255)] * 20)
+    result = dataclasses.replace(NOTHING, noise=0.5)(images, rng())
+    rough = result.std(axis=(1, 2, 3)) > 0
+    assert 15 < rough.sum() < 45
+    grey = images[:, 0, 0, 0] == 128
+    assert result[grey].std(axis=(1, 2, 3)).max() < 27
+    np.testing.assert_allclose(result[grey].mean(axis=(1, 2, 3)), 128, atol=6)
