@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +17,7 @@ from ..edge_runtime.metrics import Metrics
 from ..edge_runtime.zoo import resolve
 from .checkpoint import MODEL_FILE, RESUME_FILE, EpochResult, read_history
 from .config import PRECISIONS, TEACHER_WEIGHT, VOTES_WEIGHT, TrainConfig
-from .presets import PRESETS, Preset, fine_tuning, get_preset, quantisation_aware
+from .presets import PRESETS, Preset, adjusted, fine_tuning, get_preset, quantisation_aware
 from .run_data import RunData, load_data
 from .runs import RUN_FILE, check_writable, default_folder, newest_unfinished, read_run
 from .transfer import read_metadata, resolve_source
@@ -36,6 +36,10 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of weights, order, augmentation and --limit (0).")] = None,
     precision: Annotated[str | None, typer.Option(help=f"Of the arithmetic: {', '.join(PRECISIONS)}.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting of the preset, as augmentation.erase=0."),
+    ] = None,
     start: Annotated[
         str | None,
         typer.Option(
@@ -78,7 +82,7 @@ def train(
             given: dict[str, object] = {"--preset": preset, "--classes": classes, "--epochs": epochs}
             given |= {"--batch-size": batch_size, "--limit": limit, "--seed": seed, "--precision": precision}
             given |= {"--from": start, "--teacher": teacher, "--teacher-weight": teacher_weight}
-            given |= {"--votes": votes, "--votes-weight": votes_weight, "--qat": qat or None}
+            given |= {"--set": settings, "--votes": votes, "--votes-weight": votes_weight, "--qat": qat or None}
             out, recorded = _recorded_run(out, [name for name, value in given.items() if value is not None])
             config = TrainConfig.from_json(recorded["config"])
             dataset = open_dataset(data or recorded["data"]["path"])
@@ -87,7 +91,7 @@ def train(
             if data is None or (preset is None and start is None):
                 raise OptionError(f"--data and --preset ({', '.join(PRESETS)}) or --from are needed, or --resume")
             initial = resolve_source(start) if start else None
-            chosen = _override(_recipe(preset, initial, qat), epochs, batch_size)
+            chosen = _override(_recipe(preset, initial, qat), epochs, batch_size, settings or ())
             wanted, limits = options.parse_classes(classes), options.parse_limit(limit)
             dataset = open_dataset(data)
             config = TrainConfig(
@@ -191,8 +195,9 @@ def _recipe(preset: str | None, initial: Path | None, qat: bool) -> Preset:
     return gentle(get_preset(preset or metadata.name), metadata.input)
 
 
-def _override(preset: Preset, epochs: int | None, batch_size: int | None) -> Preset:
-    return dataclasses.replace(preset, epochs=epochs or preset.epochs, batch_size=batch_size or preset.batch_size)
+def _override(preset: Preset, epochs: int | None, batch_size: int | None, settings: Sequence[str]) -> Preset:
+    sized = dataclasses.replace(preset, epochs=epochs or preset.epochs, batch_size=batch_size or preset.batch_size)
+    return adjusted(sized, settings)
 
 
 class _EpochBar:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -47,6 +48,9 @@ class Preset:
             raise OptionError(f"epochs and batch size must be at least 1, got {self.epochs} and {self.batch_size}")
         if not 0 <= self.label_smoothing < 1:
             raise OptionError(f"label smoothing must be 0 to 1, got {self.label_smoothing}")
+        for name, known in (("optimizer", ("rmsprop", "sgd")), ("schedule", ("constant", "cosine"))):
+            if getattr(self, name) not in known:
+                raise OptionError(f"{name} must be {' or '.join(known)}, got {getattr(self, name)!r}")
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict; the architecture's type is named under `architecture.kind`."""
@@ -105,13 +109,13 @@ PRESETS: dict[str, Preset] = {
             "edge-m",
             "residual network of 57 MMAC, 0.97 M parameters: the accurate one for a Pi 4 or 5",
             ResidualNetwork(stem=16, stages=((32, 1), (64, 2), (128, 3))),
-            epochs=60,
+            epochs=90,
         ),
         _residual(
             "edge-s",
             "residual network of 17 MMAC, 0.24 M parameters: the small one",
             ResidualNetwork(stem=8, stages=((16, 1), (32, 2), (64, 3))),
-            epochs=60,
+            epochs=70,
         ),
         _residual(
             "teacher",
@@ -133,6 +137,33 @@ PRESETS: dict[str, Preset] = {
         ),
     )
 }
+
+
+def adjusted(preset: Preset, settings: Sequence[str]) -> Preset:
+    """The preset with settings such as `mixup=0.2` or `augmentation.erase=0` (values in JSON) in place of its own.
+
+    Raises OptionError: no `=`, an unknown name (with the nearest one), a value of another kind.
+    """
+    document = json.loads(json.dumps(preset.to_json()))
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        *folders, name = path.strip().split(".")
+        place: Any = document
+        for folder in folders:
+            place = place.get(folder) if isinstance(place, dict) else None
+        if not (equals and isinstance(place, dict)) or name not in place:
+            known = ", ".join(place) if isinstance(place, dict) else ", ".join(document)
+            raise OptionError(f"--set takes NAME=VALUE with a setting of {preset.name} ({known}), got {setting!r}")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text.strip()
+        old = place[name]
+        fits = isinstance(value, type(old)) or (type(old) is float and type(value) is int)
+        if old is not None and (not fits or isinstance(value, bool) != isinstance(old, bool)):
+            raise OptionError(f"{path} is {old!r} in {preset.name} and cannot be {text.strip()!r}")
+        place[name] = float(value) if isinstance(old, float) else value
+    return Preset.from_json(document)
 
 
 def fine_tuning(preset: Preset, spec: InputSpec) -> Preset:

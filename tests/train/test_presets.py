@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from edge_emotion.edge_runtime.errors import EdgeEmotionError, OptionError
-from edge_emotion.train.presets import PRESETS, Preset, get_preset
+from edge_emotion.train.presets import PRESETS, Preset, adjusted, get_preset
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -34,7 +34,38 @@ def test_an_unknown_preset_names_the_nearest() -> None:
         get_preset("edgem")
 
 
-@pytest.mark.parametrize("change", [{"epochs": 0}, {"batch_size": 0}, {"label_smoothing": 1.0}])
+@pytest.mark.parametrize("change", [{"epochs": 0}, {"schedule": "step"}, {"batch_size": 0}, {"label_smoothing": 1.0}])
 def test_impossible_values_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(EdgeEmotionError):
         dataclasses.replace(get_preset("tiny"), **change)
+
+
+def test_settings_replace_those_of_the_preset() -> None:
+    preset = adjusted(
+        get_preset("edge-s"), ["mixup=0.2", "augmentation.erase=0", "augmentation.flip=false", "optimizer=rmsprop",
+                               "architecture.stages=[[8, 1], [16, 2]]", "clean=false"]
+    )  # fmt: skip
+    assert (preset.mixup, preset.augmentation.erase, preset.augmentation.flip) == (0.2, 0.0, False)  # type: ignore[union-attr]
+    assert (preset.optimizer, preset.clean) == ("rmsprop", False)
+    assert preset.architecture.stages == ((8, 1), (16, 2))  # type: ignore[union-attr]
+    assert adjusted(get_preset("edge-s"), []) == get_preset("edge-s")
+    assert adjusted(get_preset("seed"), ["average_momentum=0.9"]).average_momentum == 0.9
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("mixup", "NAME=VALUE"),
+        ("mixupp=0.2", "a setting of edge-s"),
+        ("augmentation.mixup=0.2", "flip, rotation"),
+        ("mixup.deep=1", "a setting of edge-s"),
+        ("mixup=much", "cannot be 'much'"),
+        ("epochs=1.5", "cannot be '1.5'"),
+        ("epochs=true", "cannot be 'true'"),
+        ("optimizer=adam", "rmsprop or sgd"),
+        ("architecture.kind=Transformer", "malformed"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(setting: str, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        adjusted(get_preset("edge-s"), [setting])
