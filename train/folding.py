@@ -29,7 +29,7 @@ def fold(model: Any) -> Any:
 
     folded = keras.models.clone_model(model, clone_function=copy, call_function=call)
     for layer in folded.layers:
-        if layer.name not in folding:
+        if layer.weights and layer.name not in folding:
             layer.set_weights(model.get_layer(layer.name).get_weights())
     for name, convolution in sources.items():
         kernel, *bias = convolution.get_weights()

@@ -7,7 +7,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from edge_emotion.edge_runtime.metadata import FACE_48_CENTRED
 from edge_emotion.train.drawn_faces import write_dataset
+from edge_emotion.train.presets import get_preset, quantisation_aware
 
 Run = Callable[..., tuple[int, str, str]]
 LEAN = ("--preset", "tiny", "--epochs", "1", "--classes", "happy,surprise")
@@ -158,3 +160,38 @@ def test_training_without_the_extra_says_what_to_install(
         assert "pip install 'edge-emotion[train]'" in err
         assert not Path("runs").exists()
         assert not Path("demo").exists()
+
+
+def test_fine_tuning_with_rounding_then_int8(run: Run, keras: Any, drawn_faces: Path) -> None:
+    assert run("train", "--data", drawn_faces, *LEAN, "--out", "first")[0] == 0
+    start = ("train", "--qat", "--from", Path("first", "model.keras"), "--data", drawn_faces)
+    code, out, _ = run(*start, "--classes", "happy,surprise", "--epochs", 1, "--out", "second", "--json")
+    assert code == 0
+    config = json.loads(out)["config"]
+    assert config["qat"] is True
+    assert config["preset"]["learning_rate"] == quantisation_aware(get_preset("tiny"), FACE_48_CENTRED).learning_rate
+    assert json.loads(out)["parameters"]["non_trainable"] == 0  # no normalisation is left
+    code, out, _ = run("convert", Path("second", "model.keras"), "--int8", "--json")
+    assert code == 0
+    assert json.loads(out)["outputs"][0]["agreement"] >= 0.75  # of eight images
+    code, _, err = run(*start, "--out", "third")
+    assert code == 2
+    assert "--qat goes on with what a model knows, and not with angry" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--qat", "--preset", "tiny"), "name it with --from"),
+        (("--qat",), "--from are needed"),
+        (("--qat", "--from", "missing.keras"), "missing.keras does not exist"),
+        (("--qat", "--resume"), "leave --qat out"),
+    ],
+)
+def test_fine_tuning_with_rounding_used_wrongly(
+    run: Run, drawn_faces: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    code, out, err = run("train", "--data", drawn_faces, *arguments)
+    assert (code != 0, out) == (True, "")
+    assert words in err
+    assert not Path("runs").exists()
