@@ -25,7 +25,8 @@ from edge_emotion.train.batches import Batches
 from edge_emotion.train.checkpoint import Checkpoint, EpochResult, read_history
 from edge_emotion.train.config import TrainConfig
 from edge_emotion.train.keras_model import KerasClassifier
-from edge_emotion.train.presets import get_preset
+from edge_emotion.train.network import starting_point
+from edge_emotion.train.presets import get_preset, quantisation_aware
 from edge_emotion.train.run_data import RunData, load_data
 from edge_emotion.train.runs import read_run
 from edge_emotion.train.targets import hard_targets
@@ -389,3 +390,41 @@ def test_a_start_from_trained_weights_begins_where_they_ended(
     fresh, moved = (KerasClassifier.open(p / "last.keras") for p in (tmp_path, uninterrupted))
     for one, other in zip(fresh.model.trainable_weights, moved.model.trainable_weights, strict=True):
         np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-5)
+
+
+def test_a_run_with_rounding_saves_a_plain_network_and_resumes(
+    uninterrupted: Path, data: RunData, tmp_path: Path
+) -> None:
+    initial = tmp_path / "initial.keras"
+    shutil.copy(uninterrupted / "model.keras", initial)
+    preset = dataclasses.replace(quantisation_aware(PRESET, PRESET.input), epochs=2)
+    config = dataclasses.replace(CONFIG, preset=preset, initial=str(initial), qat=True)
+    whole, parted = tmp_path / "whole", tmp_path / "parted"
+    train(config, data, whole)
+    model = KerasClassifier.open(whole / "model.keras").model
+    kinds = {type(layer).__name__ for layer in model.layers}
+    assert kinds == {"InputLayer", "Conv2D", "ReLU", "Add", "GlobalAveragePooling2D", "Dense"}
+
+    def stop(row: EpochResult) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, data, parted, on_epoch=stop)
+    initial.unlink()
+    train(config, data, parted, resume=True)
+    assert_same_run(parted, whole)
+    assert list(read_run(parted)["models"]) == [str(initial)]
+
+
+def test_rounding_is_what_is_trained_with(uninterrupted: Path, data: RunData, tmp_path: Path, keras: Any) -> None:
+    preset = quantisation_aware(PRESET, PRESET.input)
+    config = dataclasses.replace(CONFIG, preset=preset, initial=str(uninterrupted / "model.keras"), qat=True)
+    images, targets = Batches(data.train, hard_targets(data.train), preset.input, 10, 0)[0]
+    model = compiled(config, STEPS)
+    model.set_weights(starting_point(config, uninterrupted / "model.keras").get_weights())
+    before = model.get_weights()
+    logits = [m.predict_on_batch(images) for m in (model, starting_point(config, uninterrupted / "model.keras"))]
+    assert 0 < np.abs(logits[0] - logits[1]).max() < 0.2 * np.abs(logits[1]).max()
+    model.train_on_batch(images, targets)
+    changed = [not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
+    assert all(changed)  # every kernel and bias gets a gradient through the rounding
