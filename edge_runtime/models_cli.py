@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from . import console, options
+from .metadata import ModelMetadata
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="markdown")
 
@@ -23,7 +24,7 @@ def models() -> None:
 
 @app.command("list")
 def list_models(as_json: options.Json = False) -> None:
-    """Every model file: where it is, its size and its SHA-256.
+    """Every model file: its classes, size, accuracy with the number of images it was measured on, and SHA-256.
 
     Example: `edge-emotion models list`
     """
@@ -31,11 +32,10 @@ def list_models(as_json: options.Json = False) -> None:
     if as_json:
         console.emit_json({"schema_version": 1, "models": rows})
         return
-    table = [
-        [r["name"], r["kind"], r["state"], f"{r['size_bytes'] / 1000:.0f} kB" if r["path"] else "", r["sha256"][:12]]
-        for r in rows
-    ]
-    console.emit(console.table(["name", "kind", "state", "size", "sha256"], table, left=3))
+    table = [[r["name"], r["state"], _classes(r), _size(r), _accuracy(r), r["sha256"]] for r in rows]
+    console.emit(console.table(["name", "state", "classes", "size", "accuracy", "sha256"], table, left=2))
+    for labels in dict.fromkeys(tuple(r["classes"]) for r in rows if r["classes"]):
+        console.emit(f"{len(labels)} classes: {', '.join(labels)}")
 
 
 @app.command()
@@ -84,6 +84,7 @@ def path(
 
 def _bundled() -> list[dict[str, Any]]:
     from . import zoo
+    from .metadata import parse
 
     pins = zoo.pinned_sha256()
     rows = []
@@ -91,7 +92,7 @@ def _bundled() -> list[dict[str, Any]]:
         content = path.read_bytes()
         digest = hashlib.sha256(content).hexdigest()
         state = "ok" if pins.get(path.name, digest) == digest else "CHANGED"
-        rows.append(_row(name, "bundled", state, path, len(content), digest))
+        rows.append(_row(name, "bundled", state, path, len(content), digest, parse(content)))
     return rows
 
 
@@ -110,12 +111,42 @@ def _fetchable() -> list[dict[str, Any]]:
     return rows
 
 
-def _row(name: str, kind: str, state: str, path: Path | None, size: int, digest: str) -> dict[str, Any]:
+def _row(
+    name: str,
+    kind: str,
+    state: str,
+    path: Path | None,
+    size: int,
+    digest: str,
+    metadata: ModelMetadata | None = None,
+) -> dict[str, Any]:
+    """What is listed of one file; classes and accuracy are what a classifier's file states of itself."""
+    measured = metadata.measured if metadata else None
     return {
         "name": name,
         "kind": kind,
         "state": state,
         "path": str(path) if path else None,
         "size_bytes": size,
+        "classes": list(metadata.labels) if metadata else None,
+        "precision": metadata.precision if metadata else None,
+        "accuracy": measured.accuracy if measured else None,
+        "accuracy_ci95": list(measured.accuracy_ci95) if measured else None,
+        "n": measured.n if measured else None,
+        "split": measured.split if measured else None,
         "sha256": digest,
     }
+
+
+def _classes(row: dict[str, Any]) -> str:
+    return str(len(row["classes"])) if row["classes"] else ""
+
+
+def _size(row: dict[str, Any]) -> str:
+    return f"{row['size_bytes'] / 1000:.0f} kB" if row["path"] else ""
+
+
+def _accuracy(row: dict[str, Any]) -> str:
+    if row["accuracy"] is None:
+        return ""
+    return f"{100 * row['accuracy']:.2f} % ({row['split']}, n = {row['n']})"

@@ -10,6 +10,7 @@ from subprocess import CompletedProcess
 import pytest
 from edge_emotion.edge_runtime import models_cli, zoo
 from edge_emotion.edge_runtime.errors import ModelError
+from edge_emotion.edge_runtime.metadata import Measurement, ModelMetadata, attach
 from typer.testing import CliRunner
 
 CONTENT = b"TFL3 weights"
@@ -140,8 +141,25 @@ def test_the_list_shows_what_is_here_and_what_was_changed(bundled: Path, wheel: 
     stored.write_bytes(b"tampered")
     assert states() == {"edge-m": "CHANGED", "blazeface": "CHANGED"}
     table = CliRunner().invoke(models_cli.app, ["list"]).stdout.splitlines()
-    assert table[0].split() == ["name", "kind", "state", "size", "sha256"]
+    assert table[0].split() == ["name", "state", "classes", "size", "accuracy", "sha256"]
     assert len(table) == 3
+
+
+def test_the_list_shows_what_a_file_says_of_its_classes_and_accuracy(bundled: Path) -> None:
+    measured = Measurement("validation", 200, 0.655, (0.58, 0.72))
+    metadata = ModelMetadata(("happy", "sad"), precision="int8", measured=measured)
+    (bundled / "edge-m.tflite").write_bytes(attach(b"model", metadata))
+    (bundled / "bare.tflite").write_bytes(b"model")
+    rows = {r["name"]: r for r in json.loads(CliRunner().invoke(models_cli.app, ["list", "--json"]).stdout)["models"]}
+    assert rows["edge-m"]["classes"] == ["happy", "sad"]
+    assert (rows["edge-m"]["accuracy"], rows["edge-m"]["n"], rows["edge-m"]["split"]) == (0.655, 200, "validation")
+    assert rows["edge-m"]["accuracy_ci95"] == [0.58, 0.72]
+    assert rows["bare"]["classes"] is rows["bare"]["accuracy"] is rows["blazeface"]["n"] is None
+    table = CliRunner().invoke(models_cli.app, ["list"]).stdout
+    line = next(line for line in table.splitlines() if line.startswith("edge-m"))
+    assert "65.50 % (validation, n = 200)" in line
+    assert rows["edge-m"]["sha256"] in line
+    assert "2 classes: happy, sad" in table
 
 
 def test_path_and_fetch_print_where_the_file_is(bundled: Path, wheel: Callable[[bytes], Path]) -> None:
