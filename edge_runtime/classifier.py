@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from .labels import class_indices
 from .metadata import ModelMetadata, strip
 from .metrics import softmax
 from .preprocess import Image, prepare
+
+SUM_TOLERANCE = 0.03
+"""How far the sum of seven probabilities in steps of 1/256 may be from 1, with a step to spare for the kernel."""
 
 
 class LogitsModel(Protocol):
@@ -92,6 +95,8 @@ class EmotionClassifier:
             raise ModelError(
                 f"{name} has {self._interpreter.classes} outputs but {len(self.metadata.labels)} labels: refused"
             )
+        if metadata is not None:  # declared, so nobody said whether there is a softmax at the end
+            self.metadata = replace(metadata, outputs=_kind_of_outputs(self._interpreter, metadata))
         self._chosen = class_indices(classes, self.metadata.labels) if classes else None
         self.labels = tuple(classes) if classes else self.metadata.labels
 
@@ -137,6 +142,23 @@ def to_logits(outputs: NDArray[np.float32], metadata: ModelMetadata) -> NDArray[
     if metadata.outputs == "logits":
         return outputs
     return np.log(np.maximum(outputs, np.float32(1e-7)))
+
+
+def are_probabilities(outputs: NDArray[np.float32]) -> bool:
+    """Whether the rows of a model's outputs (N, classes) are distributions, to within what int8 rounding does to them.
+
+    >>> are_probabilities(np.array([[0.25, 0.75]], np.float32)), are_probabilities(np.array([[-1, 2]], np.float32))
+    (True, False)
+    """
+    return bool((outputs >= 0).all() and (np.abs(outputs.sum(axis=1) - 1) <= SUM_TOLERANCE).all())
+
+
+def _kind_of_outputs(interpreter: Interpreter, metadata: ModelMetadata) -> Literal["logits", "probabilities"]:
+    """Found out on noise: logits of four random images are never all distributions by chance."""
+    if metadata.outputs == "probabilities":
+        return "probabilities"
+    noise = np.random.default_rng(0).integers(0, 256, (4, *metadata.input.shape), np.uint8)
+    return "probabilities" if are_probabilities(np.stack([interpreter(image) for image in noise])) else "logits"
 
 
 def _place(name: str, content: bytes, backend: str, device: str) -> tuple[str, bytes, str | None]:

@@ -64,6 +64,42 @@ def test_probability_outputs_come_back_from_the_softmax() -> None:
     np.testing.assert_allclose(softmax(to_logits(p, metadata)), p, atol=1e-6)
 
 
+class Fixed:
+    """An interpreter that gives the same outputs for every image."""
+
+    def __init__(self, *outputs: float) -> None:
+        self.outputs, self.classes = np.array(outputs, np.float32), len(outputs)
+
+    def __call__(self, pixels: object) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        return self.outputs.copy()
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("outputs", "kind"),
+    [
+        ((0.7, 0.2, 0.1), "probabilities"),
+        ((179 / 256, 50 / 256, 26 / 256), "probabilities"),  # int8: a step is missing from the sum
+        ((0.7, 0.2, 0.2), "logits"),
+        ((1.5, -0.5, 0.0), "logits"),
+    ],
+)
+def test_a_softmax_in_a_file_without_metadata_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outputs: tuple[float, ...], kind: str
+) -> None:
+    """Taken for logits, 70 % would be shown as 47 %: a second softmax flattens what it is given."""
+    bare = tmp_path / "bare.tflite"
+    bare.write_bytes(b"TFL3")
+    monkeypatch.setattr("edge_emotion.edge_runtime.classifier.open_interpreter", lambda *_: Fixed(*outputs))
+    with EmotionClassifier(bare, metadata=ModelMetadata(("a", "b", "c"))) as classifier:
+        assert classifier.metadata.outputs == kind
+        shown = tuple(classifier.predict(grey(9)).probabilities.values())
+    expected = np.array(outputs) / sum(outputs) if kind == "probabilities" else softmax(np.array(outputs))
+    assert shown == pytest.approx(tuple(expected), abs=1e-5)
+
+
 def test_a_file_without_metadata_runs_with_declared_labels_only(tmp_path: Path) -> None:
     bare = tmp_path / "bare.tflite"
     bare.write_bytes(model_metadata.strip(INT8.read_bytes()))
