@@ -14,6 +14,7 @@ import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,7 +27,9 @@ from ..edge_runtime.console import Progress, quiet_native
 from ..edge_runtime.errors import EdgeEmotionError, ModelError, RuntimeMissingError
 from ..edge_runtime.metadata import ModelMetadata
 from ..edge_runtime.preprocess import Image, normalise
-from .recipes import Recipe
+from .editing import Activations, observe
+from .recipes import INT8, Recipe
+from .refinement import refine
 from .source import Source, open_source
 
 
@@ -76,22 +79,34 @@ def _lower_here(job: Job, progress: Progress | None = None) -> Lowered:
 
     import_keras()
     source = open_source(job.model, job.declared)
-    calibrated = b""
+    quantiser = _Quantiser(source, job.calibration)
     files = []
     for done, recipe in enumerate(job.recipes, 1):
-        if recipe.keep_float:
-            calibrated = calibrated or _convert(source, recipe, job.calibration)
-            files.append(_quantise(calibrated, recipe))
-        else:
-            files.append(_convert(source, recipe, job.calibration))
+        files.append(quantiser(recipe) if recipe.precision == "int8" else _convert(source, recipe))
         if progress:
             progress(done, len(job.recipes))
     logits = to_logits(source.outputs(job.reference), source.metadata)
     return Lowered(tuple(files), logits, source.metadata)
 
 
-def _convert(source: Source, recipe: Recipe, calibration: Image) -> bytes:
-    """The source as a TFLite flatbuffer; for a recipe that keeps layers in float, calibrated but not yet quantised.
+class _Quantiser:
+    """Makes int8 files of one source, which is calibrated once, by the first."""
+
+    def __init__(self, source: Source, calibration: Image) -> None:
+        self._source, self._images = source, calibration
+
+    @cached_property
+    def _calibrated(self) -> tuple[bytes, Activations]:
+        flatbuffer = _convert(self._source, INT8, self._images)
+        return flatbuffer, observe(flatbuffer, normalise(self._images, self._source.metadata.input))
+
+    def __call__(self, recipe: Recipe) -> bytes:
+        """The int8 flatbuffer of a recipe. Raises ModelError naming what TFLite cannot do."""
+        return _quantise(refine(*self._calibrated, self._source.metadata, recipe.keep_float), recipe)
+
+
+def _convert(source: Source, recipe: Recipe, calibration: Image | None = None) -> bytes:
+    """The source as a TFLite flatbuffer; for int8 calibrated, but not yet quantised.
 
     calibration: uint8 (N, H, W, C), for int8 only. Raises ModelError naming what TFLite cannot do.
     """
@@ -109,14 +124,10 @@ def _convert(source: Source, recipe: Recipe, calibration: Image) -> bytes:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if recipe.precision == "float16":
             converter.target_spec.supported_types = [tf.float16]
-        if recipe.precision == "int8":
+        if calibration is not None:
             spec = source.metadata.input
             converter.representative_dataset = lambda: ([normalise(image[None], spec)] for image in calibration)
-            if recipe.keep_float:
-                converter._experimental_calibrate_only = True
-            else:
-                converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-                converter.inference_input_type = converter.inference_output_type = getattr(tf, recipe.io)
+            converter._experimental_calibrate_only = True
         try:
             return bytes(converter.convert())
         except Exception as error:  # the converter raises ConverterError, ValueError, RuntimeError, …
@@ -128,7 +139,7 @@ def _convert(source: Source, recipe: Recipe, calibration: Image) -> bytes:
 
 
 def _quantise(calibrated: bytes, recipe: Recipe) -> bytes:
-    """A calibrated flatbuffer in int8, the named operators left float.
+    """A calibrated flatbuffer in int8, the named operators left float. Raises ModelError naming what TFLite cannot do.
 
     TensorFlow offers this publicly only through its QuantizationDebugger, which cannot keep dense layers per tensor.
     """
@@ -137,14 +148,17 @@ def _quantise(calibrated: bytes, recipe: Recipe) -> bytes:
 
     io = getattr(tf, recipe.io)
     with quiet_native():
-        quantised = mlir_quantize(
-            calibrated,
-            fully_quantize=True,
-            input_data_type=io,
-            output_data_type=io,
-            denylisted_nodes=list(recipe.keep_float),
-            disable_per_channel_for_dense_layers=True,
-        )
+        try:
+            quantised = mlir_quantize(
+                calibrated,
+                fully_quantize=True,
+                input_data_type=io,
+                output_data_type=io,
+                denylisted_nodes=list(recipe.keep_float),
+                disable_per_channel_for_dense_layers=True,
+            )
+        except Exception as error:  # RuntimeError or ConverterError, as for the conversion itself
+            raise ModelError(f"this model cannot be converted to {recipe.name}: {_reason(str(error), {})}") from error
     return bytes(quantised)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..edge_runtime import metadata as model_metadata
+from ..edge_runtime.classifier import are_probabilities
 from ..edge_runtime.errors import ModelError
 from ..edge_runtime.metadata import ModelMetadata
 from ..edge_runtime.preprocess import Image, normalise
@@ -178,4 +179,4 @@ def _kind_of_outputs(source: Source, path: Path) -> Literal["logits", "probabili
     values = source.outputs(noise)
     if not np.isfinite(values).all():
         raise ModelError(f"{path} gives outputs that are not finite (NaN or infinity): train it anew")
-    return "probabilities" if (values >= 0).all() and np.allclose(values.sum(axis=1), 1, atol=1e-3) else "logits"
+    return "probabilities" if are_probabilities(values) else "logits"

@@ -24,6 +24,7 @@ from .flips import FlipReport, find_flips
 from .graph import read_graph
 from .layers import LayerReport, analyse
 from .recipes import Recipe
+from .refinement import STEPS
 from .targets import Reference, judge
 
 REJECTED = ".rejected"
@@ -83,6 +84,7 @@ class Verifier:
                 metadata, temperature=evaluation.temperature, measured=_measurement(evaluation)
             )
         record: dict[str, Any] = {"recipe": recipe.to_json(), "calibration": used.to_json() if used else None}
+        record["refinement"] = list(STEPS) if recipe.precision == "int8" else []
         record["cost"] = cost.to_json() if cost else None
         content = model_metadata.attach(flatbuffer, metadata, record)
         rejected = bool(breaches) and evaluation is not None and self.contract.enforced(evaluation.metrics.n)

@@ -1,0 +1,158 @@
+"""A float TFLite graph that can be changed before it is quantised, and what its tensors hold on real images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..edge_runtime.console import quiet_native
+from .graph import Graph, Operator, read_graph, with_all_outputs
+
+Floats = NDArray[np.float32]
+
+SAMPLES = 256
+"""Elements that are kept of a tensor for one image; 500 images give 128,000 of each tensor."""
+
+
+class EditableGraph:
+    """The one subgraph of a calibrated float flatbuffer: constants, ranges and operators can be replaced.
+
+    `graph` describes what it was when it was opened; tensors keep their positions.
+    """
+
+    def __init__(self, tflite: bytes) -> None:
+        """Unpack a flatbuffer. Raises ModelError when it is not one."""
+        import ai_edge_litert.schema_py_generated as schema
+
+        self.graph: Graph = read_graph(tflite)
+        self.schema: Any = schema
+        self.model: Any = schema.ModelT.InitFromPackedBuf(tflite, 0)
+        self.subgraph: Any = self.model.subgraphs[0]
+
+    def pack(self) -> bytes:
+        """The flatbuffer with all changes."""
+        import flatbuffers  # type: ignore[import-untyped]
+
+        builder = flatbuffers.Builder(1 << 20)
+        builder.Finish(self.model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+    def constant(self, tensor: int) -> Floats | None:
+        """A float32 constant in its shape, or None for anything else, position -1 included."""
+        known = self.graph.tensors[tensor]
+        if tensor < 0 or known.dtype != "FLOAT32" or known.data is None:
+            return None
+        return np.frombuffer(known.data, np.float32).reshape(known.shape)
+
+    def set_constant(self, op: Operator, place: int, values: NDArray[Any]) -> None:
+        """Replace the constant at a place of an operator's inputs, for this operator alone.
+
+        The converter keeps equal constants, such as biases of zero, as one tensor or as one buffer.
+        """
+        position = op.inputs[place]
+        if len(self.consumers(position)) > 1:
+            own = copy(self.subgraph.tensors[position])
+            own.name += f"/{op.index}".encode()
+            self.subgraph.tensors.append(own)
+            position = len(self.subgraph.tensors) - 1
+            operator = self.subgraph.operators[op.index]
+            operator.inputs = [*operator.inputs[:place], position, *operator.inputs[place + 1 :]]
+        target = self.subgraph.tensors[position]
+        target.buffer, target.shape = self._add_buffer(values), list(values.shape)
+        target.shapeSignature = None
+
+    def add_constant(self, name: str, values: NDArray[np.int32]) -> int:
+        """A new int32 constant; returns its position."""
+        tensor = self.schema.TensorT()
+        tensor.name, tensor.type = name.encode(), self.schema.TensorType.INT32
+        tensor.shape, tensor.buffer = list(values.shape), self._add_buffer(values)
+        self.subgraph.tensors.append(tensor)
+        return len(self.subgraph.tensors) - 1
+
+    def operator_code(self, name: str) -> int:
+        """The position of a built-in operator of version 1 in the model's table, added when it is not there."""
+        builtin = getattr(self.schema.BuiltinOperator, name)
+        for position, known in enumerate(self.model.operatorCodes):
+            if (max(known.builtinCode, known.deprecatedBuiltinCode), known.version) == (builtin, 1):
+                return position
+        code = self.schema.OperatorCodeT()
+        code.builtinCode, code.deprecatedBuiltinCode, code.version = builtin, min(builtin, 127), 1
+        self.model.operatorCodes.append(code)
+        return len(self.model.operatorCodes) - 1
+
+    def range_of(self, tensor: int) -> tuple[float, float] | None:
+        """The calibrated (min, max) of an activation, or None where there is none."""
+        known = self.subgraph.tensors[tensor].quantization
+        if known is None or known.min is None or known.max is None:
+            return None
+        return float(known.min[0]), float(known.max[0])
+
+    def set_range(self, tensor: int, low: float, high: float) -> None:
+        """Set the (min, max) that the quantised tensor will hold."""
+        target = self.subgraph.tensors[tensor]
+        target.quantization = target.quantization or self.schema.QuantizationParametersT()
+        target.quantization.min, target.quantization.max = [low], [high]
+
+    def consumers(self, tensor: int) -> tuple[Operator, ...]:
+        """The operators that read a tensor."""
+        return tuple(op for op in self.graph.operators if tensor in op.inputs)
+
+    def producer(self, tensor: int) -> Operator | None:
+        """The operator that writes a tensor, None for inputs and constants."""
+        return next((op for op in self.graph.operators if tensor in op.outputs), None)
+
+    def _add_buffer(self, values: NDArray[Any]) -> int:
+        buffer = self.schema.BufferT()
+        buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
+        self.model.buffers.append(buffer)
+        return len(self.model.buffers) - 1
+
+
+@dataclass(frozen=True)
+class Activations:
+    """What tensors hold over a set of images, by their position.
+
+    means: of each channel, float64 (C,). samples: the same elements of every image, float32 (N × SAMPLES,), at the
+    same places in all tensors of one size. outputs: the whole of the graph's outputs, float32 (N, …).
+    """
+
+    means: Mapping[int, NDArray[np.float64]]
+    samples: Mapping[int, Floats] = field(repr=False)
+    outputs: Mapping[int, Floats] = field(repr=False)
+
+
+def observe(tflite: bytes, values: Floats) -> Activations:
+    """Run a float flatbuffer on values (N, H, W, C) and keep what `Activations` says of all its activations."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    graph = read_graph(tflite)
+    positions = [tensor for op in graph.operators for tensor in op.outputs]
+    with quiet_native():
+        runtime = Interpreter(model_content=with_all_outputs(tflite))
+        runtime.allocate_tensors()
+    (first,) = runtime.get_input_details()
+    handles = dict(zip(positions, (d["index"] for d in runtime.get_output_details()), strict=True))
+    sums: dict[int, NDArray[np.float64]] = {}
+    samples: dict[int, list[Floats]] = {}
+    outputs: dict[int, list[Floats]] = {tensor: [] for tensor in graph.outputs}
+    for value in values:
+        runtime.set_tensor(first["index"], value[None])
+        runtime.invoke()
+        seen = {tensor: runtime.get_tensor(handle) for tensor, handle in handles.items()}
+        for tensor, content in {graph.inputs[0]: value, **seen}.items():
+            channels = content.reshape(-1, content.shape[-1])
+            sums[tensor] = sums.get(tensor, 0.0) + channels.mean(axis=0, dtype=np.float64)
+            places = np.random.default_rng(0).integers(0, content.size, SAMPLES)  # the same for every image
+            samples.setdefault(tensor, []).append(content.ravel()[places])
+        for tensor, kept in outputs.items():
+            kept.append(seen[tensor][0])
+    return Activations(
+        {tensor: total / len(values) for tensor, total in sums.items()},
+        {tensor: np.concatenate(parts) for tensor, parts in samples.items()},
+        {tensor: np.stack(parts) for tensor, parts in outputs.items()},
+    )
