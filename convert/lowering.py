@@ -151,7 +151,7 @@ def _quantise(calibrated: bytes, recipe: Recipe) -> bytes:
         try:
             quantised = mlir_quantize(
                 calibrated,
-                fully_quantize=True,
+                fully_quantize=recipe.io == "int8",  # it makes input and output int8, whatever their types
                 input_data_type=io,
                 output_data_type=io,
                 denylisted_nodes=list(recipe.keep_float),
