@@ -143,6 +143,7 @@ def train_and_plot(
     from .trainer import train
 
     def on_start(summary: str, device: str) -> None:
+        asking.close()
         say(summary if layers else summary.splitlines()[-1])
         images = f"{len(data.train)} training and {len(data.validation)} {data.validation.name} images"
         say(f"\n{config.preset.name}: {images} of {', '.join(config.classes)}")
@@ -155,10 +156,20 @@ def train_and_plot(
         bar.close()
         say(row.line(config.preset.epochs))
 
-    bar = _EpochBar()
+    asking, bar = _EpochBar("asking the teachers"), _EpochBar("training")
     try:
-        metrics = train(config, data, out, resume=resume, on_epoch=on_epoch, on_step=bar.move, on_start=on_start)
+        metrics = train(
+            config,
+            data,
+            out,
+            resume=resume,
+            on_epoch=on_epoch,
+            on_step=bar.move,
+            on_start=on_start,
+            on_teachers=asking.move,
+        )
     finally:
+        asking.close()
         bar.close()
         if (out / RESUME_FILE).exists():
             plot_history(read_history(out), out)
@@ -201,15 +212,16 @@ def _override(preset: Preset, epochs: int | None, batch_size: int | None, settin
 
 
 class _EpochBar:
-    """A progress bar that opens with an epoch's first step and goes before its line is printed."""
+    """A progress bar that opens with the first step and goes before a line is printed."""
 
-    def __init__(self) -> None:
+    def __init__(self, description: str) -> None:
+        self._description = description
         self._stack = contextlib.ExitStack()
         self._move: console.Progress | None = None
 
     def move(self, step: int, steps: int) -> None:
         if self._move is None:
-            self._move = self._stack.enter_context(console.progress("training"))
+            self._move = self._stack.enter_context(console.progress(self._description))
         self._move(step, steps)
 
     def close(self) -> None:

@@ -25,6 +25,7 @@ Targets = NDArray[np.float32]
 """(N, classes). A row sums to the weight of its image in the loss."""
 
 TARGETS_FILE = "targets.npy"
+CHUNK = 1024
 VOTE_COLUMNS = {"anger": "angry", "happiness": "happy", "sadness": "sad"}
 """FER+ column names → ours, where they differ (Barsoum 2016, github.com/microsoft/FERPlus)."""
 
@@ -87,7 +88,7 @@ def teacher_labels(
     Raises OptionError when a teacher lacks one of these classes or takes another size or colour of image.
     """
     total = np.zeros((len(split), len(split.classes)), np.float64)
-    for done, teacher in enumerate(teachers):
+    for asked, teacher in enumerate(teachers):
         name, spec = teacher.metadata.name or "a teacher", teacher.metadata.input
         if missing := [label for label in split.classes if label not in teacher.metadata.labels]:
             raise OptionError(
@@ -96,10 +97,12 @@ def teacher_labels(
         if spec.shape != split.images.shape[1:]:
             raise OptionError(f"{name} takes images of shape {spec.shape}, this training {split.images.shape[1:]}")
         columns = [teacher.metadata.labels.index(label) for label in split.classes]
-        for images in (split.images, split.images[:, :, ::-1]):
-            total += softmax(teacher.logits(np.ascontiguousarray(images))[:, columns])
-        if progress:
-            progress(done + 1, len(teachers))
+        for start in range(0, len(split), CHUNK):
+            images = split.images[start : start + CHUNK]
+            for seen in (images, images[:, :, ::-1]):
+                total[start : start + CHUNK] += softmax(teacher.logits(np.ascontiguousarray(seen))[:, columns])
+            if progress:
+                progress(asked * len(split) + start + len(images), len(teachers) * len(split))
     return np.asarray(total / max(1, 2 * len(teachers)), np.float32)
 
 

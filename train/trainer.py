@@ -43,10 +43,12 @@ def train(
     on_epoch: Callable[[EpochResult], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
     on_start: Callable[[str, str], None] | None = None,
+    on_teachers: Callable[[int, int], None] | None = None,
 ) -> Metrics:
     """Train, or go on with the run in `out`, and return the best epoch's validation metrics.
 
-    on_start gets the model summary and the device; on_step (step, steps of the epoch); on_epoch each finished epoch.
+    on_start gets the model summary and the device; on_teachers (images asked about, of all); on_step (step,
+    steps of the epoch); on_epoch each finished epoch.
     KeyboardInterrupt passes through: the finished epochs are kept and `resume` goes on from them.
     """
     keras = import_keras()
@@ -60,7 +62,7 @@ def train(
     if resume and soft:
         targets = load_targets(out)
     else:
-        targets = training_targets(data.train, config, [open_model(path) for path in config.teachers])
+        targets = training_targets(data.train, config, [open_model(path) for path in config.teachers], on_teachers)
     batches = Batches(
         data.train, targets, preset.input, preset.batch_size, config.seed, preset.augmentation, preset.mixup
     )
