@@ -86,9 +86,9 @@ def _residual(name: str, description: str, architecture: ResidualNetwork, epochs
         weight_decay=5e-3,
         label_smoothing=0.1,
         average_momentum=0.998,
-        augmentation=Augmentation(resample=0.1),
+        augmentation=Augmentation(resample=0.1, noise=0.3),
         clean=True,
-        class_balance=0.25,
+        class_balance=0.3,
         input=FACE_48_CENTRED,
     )
 
