@@ -72,8 +72,8 @@ def train(
     state = Checkpoint()
     models = {path: sha256(Path(path).read_bytes()).hexdigest() for path in config.models} if not resume else {}
     if resume:
-        models = read_run(out).get("models", {})
         state = Checkpoint.load(out)
+        models = read_run(out).get("models", {})
         check_same_run(out, config, data)
         _restore(model, state, out)
     elif config.initial:

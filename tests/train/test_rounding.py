@@ -101,9 +101,15 @@ def test_it_rounds_as_the_int8_file_does(folded: Any, tmp_path: Path) -> None:
     stored = [tensor.values().ravel() for tensor in graph.tensors if tensor.data is not None and tensor.dtype == "INT8"]
     kernels = [layer.kernel for layer in rounding.layers if hasattr(layer, "kernel")]
     assert len(stored) == len(kernels)
-    for kernel in kernels:  # the file has output channels first
-        values = np.moveaxis(np.asarray(kernel), -1, 0).ravel()
-        assert any(values.shape == other.shape and np.allclose(values, other, atol=1e-6) for other in stored)
+    for kernel in kernels:  # the file has output channels first, and the dense kernel once for each place it pools
+        values = np.moveaxis(np.asarray(kernel), -1, 0).reshape(kernel.shape[-1], -1)
+        assert any(
+            other.size % values.size == 0
+            and np.allclose(
+                np.tile(values, (1, places := other.size // values.size)).ravel(), other * places, atol=1e-6
+            )
+            for other in stored
+        )
     with EmotionClassifier(flatbuffer, metadata=metadata) as classifier:
         int8 = classifier.logits(pixels)
     values = normalise(pixels, FACE_48_CENTRED)
