@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..edge_runtime.console import quiet_native
-from .graph import Graph, Operator, read_graph, with_all_outputs
+from .graph import Graph, Operator, pack, read_graph, with_all_outputs
 
 Floats = NDArray[np.float32]
 
@@ -36,11 +36,7 @@ class EditableGraph:
 
     def pack(self) -> bytes:
         """The flatbuffer with all changes."""
-        import flatbuffers  # type: ignore[import-untyped]
-
-        builder = flatbuffers.Builder(1 << 20)
-        builder.Finish(self.model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
+        return pack(self.model)
 
     def constant(self, tensor: int) -> Floats | None:
         """A float32 constant in its shape, or None for anything else, position -1 included."""

@@ -166,13 +166,19 @@ def read_graph(tflite: bytes) -> Graph:
 def with_all_outputs(tflite: bytes) -> bytes:
     """The flatbuffer with every activation as an output, in operator order, so that a runtime keeps them all."""
     import ai_edge_litert.schema_py_generated as schema
-    import flatbuffers  # type: ignore[import-untyped]
 
     model = schema.ModelT.InitFromPackedBuf(strip(tflite), 0)
     graph = read_graph(tflite)
     model.subgraphs[0].outputs = [tensor for op in graph.operators for tensor in op.outputs]
     model.signatureDefs = None  # they name the old outputs
-    builder = flatbuffers.Builder(len(tflite))
+    return pack(model)
+
+
+def pack(model: Any) -> bytes:
+    """The flatbuffer of a `ModelT` of the schema."""
+    import flatbuffers  # type: ignore[import-untyped]
+
+    builder = flatbuffers.Builder(1 << 20)  # to begin with: it grows
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 

@@ -149,4 +149,4 @@ def _size(row: dict[str, Any]) -> str:
 def _accuracy(row: dict[str, Any]) -> str:
     if row["accuracy"] is None:
         return ""
-    return f"{100 * row['accuracy']:.2f} % ({row['split']}, n = {row['n']})"
+    return f"{console.percent(row['accuracy'])} ({row['split']}, n = {row['n']})"

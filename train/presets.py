@@ -142,7 +142,7 @@ PRESETS: dict[str, Preset] = {
 def adjusted(preset: Preset, settings: Sequence[str]) -> Preset:
     """The preset with settings such as `mixup=0.2` or `augmentation.erase=0` (values in JSON) in place of its own.
 
-    Raises OptionError: no `=`, an unknown name (with the nearest one), a value of another kind.
+    Raises OptionError: no `=`, an unknown name (with those there are), a value of another kind.
     """
     document = json.loads(json.dumps(preset.to_json()))
     for setting in settings:

@@ -70,14 +70,15 @@ def train(
     export = network(config)
     model.optimizer.build(model.trainable_variables)
     state = Checkpoint()
-    models = {path: sha256(Path(path).read_bytes()).hexdigest() for path in config.models} if not resume else {}
     if resume:
         state = Checkpoint.load(out)
         models = read_run(out).get("models", {})
         check_same_run(out, config, data)
         _restore(model, state, out)
-    elif config.initial:
-        model.set_weights(starting_point(config, Path(config.initial)).get_weights())
+    else:
+        models = {path: sha256(Path(path).read_bytes()).hexdigest() for path in config.models}
+        if config.initial:
+            model.set_weights(starting_point(config, Path(config.initial)).get_weights())
     out.mkdir(parents=True, exist_ok=True)
     if soft and not resume:
         save_targets(out, targets)

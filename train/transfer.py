@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from ..edge_runtime import metadata as model_metadata
 from ..edge_runtime.errors import ModelError, OptionError
 from ..edge_runtime.labels import nearest
 from ..edge_runtime.metadata import ModelMetadata
@@ -34,35 +33,29 @@ def transfer(model: Any, classes: tuple[str, ...], source: KerasClassifier) -> l
     The output layer's columns go by class name, so the classes may be others or in another order.
     Raises OptionError when the architectures differ.
     """
-    labels = source.metadata.labels
-    layers = {layer.name: layer for layer in source.model.layers}
+    labels, head = source.metadata.labels, model.layers[-1]
+    learnt = {layer.name: layer.get_weights() for layer in source.model.layers}
     for layer in model.layers:
-        old = layers[layer.name].get_weights() if layer.name in layers else []
-        new = layer.get_weights()
-        if layer is model.layers[-1]:
-            for mine, theirs in zip(new, old, strict=False):
-                if mine.shape[:-1] != theirs.shape[:-1]:
-                    break
+        old, new = learnt.get(layer.name, []), layer.get_weights()
+        axes = slice(-1) if layer is head else slice(None)  # the output layer's last axis is its classes
+        if [w.shape[axes] for w in old] != [w.shape[axes] for w in new]:
+            name = source.metadata.name or "the model"
+            raise OptionError(f"{name} has another architecture: layer {layer.name!r} does not fit")
+        if layer is head:
+            for mine, theirs in zip(new, old, strict=True):
                 for i, name in enumerate(classes):
                     if name in labels:
                         mine[..., i] = theirs[..., labels.index(name)]
-            else:
-                layer.set_weights(new)
-                continue
-        if [w.shape for w in old] != [w.shape for w in new]:
-            name = source.metadata.name or "the model"
-            raise OptionError(f"{name} has another architecture: layer {layer.name!r} does not fit")
-        layer.set_weights([np.asarray(w) for w in old])
+            old = new
+        layer.set_weights(old)
     return [name for name in classes if name not in labels]
 
 
 def read_metadata(path: Path) -> ModelMetadata:
     """The metadata of a `.keras` file to start from. Raises ModelError when it is missing or has none."""
-    from ..edge_runtime import metadata
-
     if not path.exists():
         raise ModelError(f"model {path} does not exist")
-    found = metadata.read(path)
+    found = model_metadata.read(path)
     if found is None:
         raise ModelError(f"{path} does not say how it was trained: start from a model that edge-emotion trained")
     return found

@@ -77,6 +77,14 @@ def uninterrupted_command(drawn_faces: Path, keras: Any, tmp_path_factory: pytes
     return undisturbed(TrainConfig(preset, CLASSES), drawn_faces, tmp_path_factory.mktemp("command"))
 
 
+def interrupt_after_an_epoch(config: TrainConfig, data: RunData, out: Path) -> None:
+    def stop(row: EpochResult) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, data, out, on_epoch=stop)
+
+
 def undisturbed(config: TrainConfig, faces: Path, folder: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGE_EMOTION_CACHE", str(folder / "cache"))
@@ -263,11 +271,7 @@ def test_mixed_precision_saves_a_float32_model_and_resumes(data: RunData, tmp_pa
     assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
-    def stop(row: EpochResult) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(config, data, parted, on_epoch=stop)
+    interrupt_after_an_epoch(config, data, parted)
     train(config, data, parted, resume=True)
     assert_same_run(parted, whole)
 
@@ -357,11 +361,7 @@ def test_soft_labels_are_kept_so_that_a_resumed_run_needs_no_teacher(
     whole, parted = tmp_path / "whole", tmp_path / "parted"
     train(config, data, whole)
 
-    def stop(row: EpochResult) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(config, data, parted, on_epoch=stop)
+    interrupt_after_an_epoch(config, data, parted)
     teacher.unlink()
     train(config, data, parted, resume=True)
     assert_same_run(parted, whole)
@@ -405,11 +405,7 @@ def test_a_run_with_rounding_saves_a_plain_network_and_resumes(
     kinds = {type(layer).__name__ for layer in model.layers}
     assert kinds == {"InputLayer", "Conv2D", "ReLU", "Add", "GlobalAveragePooling2D", "Dense"}
 
-    def stop(row: EpochResult) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(config, data, parted, on_epoch=stop)
+    interrupt_after_an_epoch(config, data, parted)
     initial.unlink()
     train(config, data, parted, resume=True)
     assert_same_run(parted, whole)
