@@ -26,8 +26,6 @@ Targets = NDArray[np.float32]
 
 TARGETS_FILE = "targets.npy"
 CHUNK = 1024
-VOTE_COLUMNS = {"anger": "angry", "happiness": "happy", "sadness": "sad"}
-"""FER+ column names → ours, where they differ (Barsoum 2016, github.com/microsoft/FERPlus)."""
 
 
 def training_targets(
@@ -107,27 +105,37 @@ def teacher_labels(
 
 
 def vote_labels(path: Path, split: Split) -> Targets:
-    """Shares of annotators' votes from a CSV with a column `file` and one a class (FER+ names are understood).
+    """The probability of each label given the annotators' votes, from a CSV with a column `file` and counts of votes.
 
-    Rows are matched by file name. An image without a row, or without a vote for a class of the split, gets zeros.
-    Raises DatasetError when the file cannot be read, lacks a class, or matches no image.
+    Annotators name other classes than the dataset does, and differ from its labels with a pattern: a logistic
+    regression on shares and logarithms of the votes, fitted on the split itself, turns the ones into the others. So the
+    classes of the votes may be any. Rows are matched by file name; an image without votes gets zeros.
+    Raises DatasetError when the file cannot be read, or has votes for images of fewer than two classes.
     """
+    from sklearn.linear_model import LogisticRegression
+
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            names = {VOTE_COLUMNS.get(name, name): name for name in reader.fieldnames or ()}
-            if missing := [name for name in ("file", *split.classes) if name not in names]:
-                raise DatasetError(f"{path} has no column {', '.join(missing)}: it has {', '.join(names) or 'none'}")
-            votes = {row["file"]: [float(row[names[label]]) for label in split.classes] for row in reader}
+            names = [name for name in reader.fieldnames or () if name != "file"]
+            if not names or "file" not in (reader.fieldnames or ()):
+                raise DatasetError(f"{path} needs a column `file` and at least one of votes")
+            votes = {row["file"]: [float(row[name]) for name in names] for row in reader}
     except (OSError, UnicodeDecodeError, TypeError, ValueError, csv.Error) as error:
         raise DatasetError(f"cannot read votes from {path}: {error}") from error
-    nothing = [0.0] * len(split.classes)
-    table = np.array([votes.get(PurePosixPath(name).name, nothing) for name in split.files]).reshape(-1, len(nothing))
+    nothing = [0.0] * len(names)
+    table = np.array([votes.get(PurePosixPath(name).name, nothing) for name in split.files]).reshape(-1, len(names))
     if not (np.isfinite(table).all() and (table >= 0).all()):
         raise DatasetError(f"{path} has votes that are negative or not numbers")
-    total = table.sum(axis=1, keepdims=True)
-    if not total.any():
+    voted = table.any(axis=1)
+    if len(np.unique(split.labels[voted])) < 2:
         raise DatasetError(
-            f"{path} has votes for none of the {len(split)} training images: they are matched by file name"
+            f"{path} has votes for {voted.sum()} of the {len(split)} training images, matched by file name: "
+            "at least two classes must have some"
         )
-    return np.asarray(np.divide(table, total, out=np.zeros_like(table), where=total > 0), np.float32)
+    counts = table[voted]
+    features = np.hstack([counts / counts.sum(axis=1, keepdims=True), np.log(counts + 0.5)])
+    model = LogisticRegression(max_iter=1000).fit(features, split.labels[voted])
+    soft = np.zeros((len(split), len(split.classes)), np.float32)
+    soft[np.ix_(voted, model.classes_)] = model.predict_proba(features)
+    return soft

@@ -80,6 +80,16 @@ def until_status(port: int, wanted: int, process: subprocess.Popen[str]) -> None
     pytest.fail(f"never {wanted}")
 
 
+def until_told(wanted: str, process: subprocess.Popen[str]) -> None:
+    assert process.stderr
+    told = ""
+    for line in process.stderr:
+        told += line
+        if wanted in line:
+            return
+    pytest.fail(f"ended without a word of {wanted}: {told}")
+
+
 def test_sigterm_ends_it_with_everything_written_and_viewers_watching(
     tmp_path: Path, many_pictures: Path, port: int, processes: list[subprocess.Popen[str]]
 ) -> None:
@@ -109,11 +119,11 @@ def test_a_camera_that_is_absent_at_boot_is_waited_for_and_told(
 ) -> None:
     process = start(processes, "--source", "97", "--wait", "--model", str(MODEL), "--detector", "none",
                     "--web", f"127.0.0.1:{port}")  # fmt: skip
+    until_told("/dev/video97", process)
     until_status(port, 503, process)  # the page is there before the camera is
     process.send_signal(signal.SIGTERM)
     _, told = process.communicate(timeout=60)
-    assert process.returncode == 0
-    assert "/dev/video97" in told
+    assert process.returncode == 0, told
 
 
 def test_without_wait_an_absent_camera_ends_it_and_frees_the_port(

@@ -95,18 +95,50 @@ def votes(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def test_votes_are_shares_by_file_name(tmp_path: Path) -> None:
-    path = votes(tmp_path, "file,neutral,happiness,sadness,anger\n1.jpg,6,2,1,1\n0.jpg,10,0,0,0\n9.jpg,0,1,0,0\n")
-    expected = np.array([[0, 0, 0], [0.25, 0.5, 0.25], [0, 0, 0]])
-    np.testing.assert_allclose(vote_labels(path, split([0, 1, 2])), expected)
+def table(images: Split, counts: list[tuple[int, int]]) -> str:
+    return "file,smile,frown\n" + "".join(f"{i}.jpg,{a},{b}\n" for i, (a, b) in enumerate(counts))
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 10)), min_size=2, max_size=30))
+def test_what_votes_say_are_probabilities_of_the_labels_there_are(
+    tmp_path_factory: pytest.TempPathFactory, drawn: list[tuple[int, int]]
+) -> None:
+    images = split([label for label, _ in drawn])
+    path = votes(tmp_path_factory.mktemp("votes"), table(images, [(n, 10 - n) for _, n in drawn]))
+    if len(set(images.labels)) < 2:
+        with pytest.raises(DatasetError, match="at least two classes"):
+            vote_labels(path, images)
+        return
+    soft = vote_labels(path, images)
+    np.testing.assert_allclose(soft.sum(axis=1), 1, rtol=1e-5)
+    assert (soft.any(axis=0) == np.isin(np.arange(3), images.labels)).all()
+
+
+def test_votes_for_other_classes_are_translated_as_the_labels_show(tmp_path: Path) -> None:
+    labels = [0] * 40 + [1] * 40 + [0] * 10  # a frown is called angry, a smile happy, but for ten smiles
+    images = split(labels)
+    soft = vote_labels(votes(tmp_path, table(images, [(1, 9)] * 40 + [(9, 1)] * 50)), images)
+    np.testing.assert_allclose(soft[0], (1, 0, 0), atol=0.1)
+    np.testing.assert_allclose(soft[40], (0.2, 0.8, 0), atol=0.05)  # 10 of 50
+    np.testing.assert_allclose(soft[80], soft[40], rtol=1e-6)  # its own label makes no difference
+
+
+def test_votes_are_matched_by_file_name_and_none_is_no_opinion(tmp_path: Path) -> None:
+    path = votes(tmp_path, "smile,file,frown\n0,2.jpg,9\n9,1.jpg,0\n0,0.jpg,0\n5,77.jpg,5\n")
+    soft = vote_labels(path, split([0, 1, 2, 0]))
+    assert not soft[[0, 3]].any()  # no vote, no row
+    assert soft[1].argmax() == 1
+    assert soft[2].argmax() == 2
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no column file"),
-        ("file,angry,happy\n", "no column sad"),
-        ("file,angry,happy,sad\n", "none of the 2 training images"),
+        ("", "needs a column `file`"),
+        ("file\n0.jpg\n", "at least one of votes"),
+        ("name,angry\n0.jpg,1\n", "needs a column `file`"),
+        ("file,angry,happy,sad\n", "votes for 0 of the 2 training images"),
+        ("file,angry,happy,sad\n1.jpg,1,0,0\n", "votes for 1 of the 2 training images"),
         ("file,angry,happy,sad\n0.jpg,1,x,0\n", "cannot read votes"),
         ("file,angry,happy,sad\n0.jpg,1\n", "cannot read votes"),
         ("file,angry,happy,sad\n0.jpg,1,-1,0\n", "negative"),
