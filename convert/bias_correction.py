@@ -11,7 +11,8 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
-from .editing import Activations, EditableGraph
+from .activations import Activations
+from .editing import EditableGraph
 
 CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": None}
 """Operator → axis of its weights with one scale an entry; None: one scale for all, as every runtime can run it."""

@@ -1,22 +1,16 @@
-"""A float TFLite graph that can be changed before it is quantised, and what its tensors hold on real images."""
+"""A float TFLite graph that can be changed before it is quantised."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from copy import copy
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..edge_runtime.console import quiet_native
-from .graph import Graph, Operator, pack, read_graph, with_all_outputs
+from .graph import Graph, Operator, pack, read_graph
 
 Floats = NDArray[np.float32]
-
-SAMPLES = 256
-"""Elements that are kept of a tensor for one image; 500 images give 128,000 of each tensor."""
 
 
 class EditableGraph:
@@ -107,48 +101,3 @@ class EditableGraph:
         buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
         self.model.buffers.append(buffer)
         return len(self.model.buffers) - 1
-
-
-@dataclass(frozen=True)
-class Activations:
-    """What tensors hold over a set of images, by their position.
-
-    means: of each channel, float64 (C,). samples: the same elements of every image, float32 (N × SAMPLES,), at the
-    same places in all tensors of one size. outputs: the whole of the graph's outputs, float32 (N, …).
-    """
-
-    means: Mapping[int, NDArray[np.float64]]
-    samples: Mapping[int, Floats] = field(repr=False)
-    outputs: Mapping[int, Floats] = field(repr=False)
-
-
-def observe(tflite: bytes, values: Floats) -> Activations:
-    """Run a float flatbuffer on values (N, H, W, C) and keep what `Activations` says of all its activations."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    graph = read_graph(tflite)
-    positions = [tensor for op in graph.operators for tensor in op.outputs]
-    with quiet_native():
-        runtime = Interpreter(model_content=with_all_outputs(tflite))
-        runtime.allocate_tensors()
-    (first,) = runtime.get_input_details()
-    handles = dict(zip(positions, (d["index"] for d in runtime.get_output_details()), strict=True))
-    sums: dict[int, NDArray[np.float64]] = {}
-    samples: dict[int, list[Floats]] = {}
-    outputs: dict[int, list[Floats]] = {tensor: [] for tensor in graph.outputs}
-    for value in values:
-        runtime.set_tensor(first["index"], value[None])
-        runtime.invoke()
-        seen = {tensor: runtime.get_tensor(handle) for tensor, handle in handles.items()}
-        for tensor, content in {graph.inputs[0]: value, **seen}.items():
-            channels = content.reshape(-1, content.shape[-1])
-            sums[tensor] = sums.get(tensor, 0.0) + channels.mean(axis=0, dtype=np.float64)
-            places = np.random.default_rng(0).integers(0, content.size, SAMPLES)  # the same for every image
-            samples.setdefault(tensor, []).append(content.ravel()[places])
-        for tensor, kept in outputs.items():
-            kept.append(seen[tensor][0])
-    return Activations(
-        {tensor: total / len(values) for tensor, total in sums.items()},
-        {tensor: np.concatenate(parts) for tensor, parts in samples.items()},
-        {tensor: np.stack(parts) for tensor, parts in outputs.items()},
-    )

@@ -5,20 +5,19 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..edge_runtime.console import quiet_native
 from ..edge_runtime.errors import ModelError, OptionError
-from ..edge_runtime.interpreter import Quantisation
 from ..edge_runtime.labels import nearest
 from ..edge_runtime.metadata import InputSpec
 from ..edge_runtime.preprocess import Image, normalise
-from .graph import Graph, Operator, Tensor, read_graph, with_all_outputs
+from .activations import Floats, activations
+from .graph import Graph, Operator, Tensor, read_graph
 
 IMAGES = 64
 """How many images the errors are measured on; their order settles with a few dozen."""
@@ -93,14 +92,11 @@ def analyse(float_file: bytes, int8_file: bytes, spec: InputSpec, images: Image)
     Raises ModelError when the two files have no layer in common.
     """
     images = images[:IMAGES]
-    graph, exact_graph = read_graph(int8_file), read_graph(float_file)
-    names = {tensor.name for tensor in exact_graph.tensors if tensor.data is None}
+    graph = read_graph(int8_file)
     values = normalise(images, spec)
-    exact = dict(_outputs(float_file, exact_graph, values, names))
-    if len(graph.inputs) == 1:
-        exact[graph.tensors[graph.inputs[0]].name] = values
-    rounded = dict(_outputs(int8_file, graph, values, set(exact)))
-    rounded[graph.tensors[graph.inputs[0]].name] = _rounded_input(graph, values)
+    exact = _held(float_file, read_graph(float_file), values)
+    exact[graph.tensors[graph.inputs[0]].name] = values
+    rounded = _held(int8_file, graph, values)
     layers = [
         _layer(graph, op, exact, rounded)
         for op in graph.operators
@@ -160,7 +156,7 @@ def _layer(
     output = graph.tensors[op.outputs[0]]
     signal = exact[output.name]
     ratio = _noise_ratio(signal, rounded[output.name] - signal)
-    sources = [graph.tensors[i].name for i in op.inputs if i >= 0 and graph.tensors[i].name in rounded]
+    sources = {graph.tensors[i].name for i in op.inputs if i >= 0} & exact.keys() & rounded.keys()
     carried = max((_noise_ratio(exact[name], rounded[name] - exact[name]) for name in sources), default=0.0)
     weights = _weights(graph, op)
     span = None
@@ -193,39 +189,10 @@ def _name(graph: Graph, op: Operator) -> str:
     return short_name(named_by.name)
 
 
-def _outputs(
-    tflite: bytes, graph: Graph, values: NDArray[np.float32], wanted: set[str]
-) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """(tensor name, real values (N, …)) of each wanted activation."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    with quiet_native():
-        runtime = Interpreter(model_content=with_all_outputs(tflite))
-        runtime.allocate_tensors()
-    first = runtime.get_input_details()[0]
-    details = [d for d in runtime.get_output_details() if d["name"] in wanted]
-    feed = _quantisation(first).quantise(values)
-    found: dict[str, list[NDArray[np.float32]]] = {d["name"]: [] for d in details}
-    for value in feed:
-        runtime.set_tensor(first["index"], value[None])
-        runtime.invoke()
-        for d in details:
-            found[d["name"]].append(_quantisation(d).dequantise(runtime.get_tensor(d["index"]))[0])
-    for name, parts in found.items():
-        yield name, np.stack(parts)
-
-
-def _rounded_input(graph: Graph, values: NDArray[np.float32]) -> NDArray[np.float32]:
-    tensor = graph.tensors[graph.inputs[0]]
-    if not tensor.scales:
-        return values
-    quantisation = Quantisation(tensor.scales[0], tensor.zero_points[0], np.int8)
-    return quantisation.dequantise(quantisation.quantise(values))
-
-
-def _quantisation(details: dict[str, Any]) -> Quantisation:
-    scale, zero_point = details["quantization"]
-    return Quantisation(float(scale), int(zero_point), details["dtype"])
+def _held(tflite: bytes, graph: Graph, values: Floats) -> dict[str, Floats]:
+    """Tensor name → real values (N, …) of the input and of all activations."""
+    images = list(activations(tflite, values))
+    return {graph.tensors[tensor].name: np.concatenate([seen[tensor] for seen in images]) for tensor in images[0]}
 
 
 def _noise_ratio(signal: NDArray[np.floating[Any]], noise: NDArray[np.floating[Any]]) -> float:

@@ -27,7 +27,7 @@ from ..edge_runtime.console import Progress, quiet_native
 from ..edge_runtime.errors import EdgeEmotionError, ModelError, RuntimeMissingError
 from ..edge_runtime.metadata import ModelMetadata
 from ..edge_runtime.preprocess import Image, normalise
-from .editing import Activations, observe
+from .activations import Activations, observe
 from .recipes import INT8, Recipe
 from .refinement import refine
 from .source import Source, open_source

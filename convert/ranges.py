@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from ..edge_runtime.metadata import InputSpec
 from ..edge_runtime.metrics import softmax
-from .editing import Activations, EditableGraph
+from .activations import Activations
+from .editing import EditableGraph
 
 Floats = NDArray[np.float32]
 Span = tuple[float, float]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from ..edge_runtime.metadata import ModelMetadata
+from .activations import Activations
 from .bias_correction import correct_biases
-from .editing import Activations, EditableGraph
+from .editing import EditableGraph
 from .pooling import merge_pooling
 from .ranges import fix_input_range, narrow_logits, narrow_summands
 

@@ -112,8 +112,6 @@ def vote_labels(path: Path, split: Split) -> Targets:
     classes of the votes may be any. Rows are matched by file name; an image without votes gets zeros.
     Raises DatasetError when the file cannot be read, or has votes for images of fewer than two classes.
     """
-    from sklearn.linear_model import LogisticRegression
-
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -133,6 +131,8 @@ def vote_labels(path: Path, split: Split) -> Targets:
             f"{path} has votes for {voted.sum()} of the {len(split)} training images, matched by file name: "
             "at least two classes must have some"
         )
+    from sklearn.linear_model import LogisticRegression
+
     counts = table[voted]
     features = np.hstack([counts / counts.sum(axis=1, keepdims=True), np.log(counts + 0.5)])
     model = LogisticRegression(max_iter=1000).fit(features, split.labels[voted])

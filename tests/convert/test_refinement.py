@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from edge_emotion.convert import lowering
-from edge_emotion.convert.editing import EditableGraph, observe
+from edge_emotion.convert.activations import observe
+from edge_emotion.convert.editing import EditableGraph
 from edge_emotion.convert.graph import read_graph
 from edge_emotion.convert.layers import analyse
 from edge_emotion.convert.lowering import Job, lower

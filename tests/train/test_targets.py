@@ -99,6 +99,7 @@ def table(images: Split, counts: list[tuple[int, int]]) -> str:
     return "file,smile,frown\n" + "".join(f"{i}.jpg,{a},{b}\n" for i, (a, b) in enumerate(counts))
 
 
+@pytest.mark.train
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 10)), min_size=2, max_size=30))
 def test_what_votes_say_are_probabilities_of_the_labels_there_are(
     tmp_path_factory: pytest.TempPathFactory, drawn: list[tuple[int, int]]
@@ -114,6 +115,7 @@ def test_what_votes_say_are_probabilities_of_the_labels_there_are(
     assert (soft.any(axis=0) == np.isin(np.arange(3), images.labels)).all()
 
 
+@pytest.mark.train
 def test_votes_for_other_classes_are_translated_as_the_labels_show(tmp_path: Path) -> None:
     labels = [0] * 40 + [1] * 40 + [0] * 10  # a frown is called angry, a smile happy, but for ten smiles
     images = split(labels)
@@ -123,6 +125,7 @@ def test_votes_for_other_classes_are_translated_as_the_labels_show(tmp_path: Pat
     np.testing.assert_allclose(soft[80], soft[40], rtol=1e-6)  # its own label makes no difference
 
 
+@pytest.mark.train
 def test_votes_are_matched_by_file_name_and_none_is_no_opinion(tmp_path: Path) -> None:
     path = votes(tmp_path, "smile,file,frown\n0,2.jpg,9\n9,1.jpg,0\n0,0.jpg,0\n5,77.jpg,5\n")
     soft = vote_labels(path, split([0, 1, 2, 0]))
@@ -155,6 +158,7 @@ def test_votes_that_are_not_there(tmp_path: Path) -> None:
         vote_labels(tmp_path / "none.csv", split([0]))
 
 
+@pytest.mark.train
 def test_a_run_mixes_all_it_was_given(tmp_path: Path) -> None:
     path = votes(tmp_path, "file,happiness,sadness,anger\n0.jpg,1,0,0\n1.jpg,0,1,0\n")
     config = TrainConfig(get_preset("edge-s"), CLASSES, votes=str(path), votes_weight=0.2, teacher_weight=0.5)
