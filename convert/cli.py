@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -48,6 +49,14 @@ def convert(
     fix: Annotated[
         bool, typer.Option("--fix", help="Where int8 exceeds the limit, keep the most harmful layers in float.")
     ] = False,
+    logit_bias: Annotated[
+        str | None,
+        typer.Option(
+            "--logit-bias",
+            metavar="CLASS=B,…",
+            help="Add to a class's logit: it is found more often, and more falsely.",
+        ),
+    ] = None,
     labels: options.Labels = None,
     input_spec: options.Input = None,
     out: Annotated[Path | None, typer.Option("--out", help="Where the files go; beside the model by default.")] = None,
@@ -93,6 +102,8 @@ def convert(
         metadata = declared or (model_metadata.read(model) if model.is_file() else None)
         if metadata is None:
             raise ModelError(f"{model} says nothing of its labels and input: give --labels and --input")
+        if logit_bias is not None:
+            declared = dataclasses.replace(metadata, logit_bias=options.parse_logit_bias(logit_bias, metadata.labels))
         folder = out or model.parent
         check_writable(folder)
         validation = representative = None

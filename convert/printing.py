@@ -15,7 +15,9 @@ def print_conversion(result: Conversion) -> None:
     else:
         metrics = reference.metrics
         accuracy = console.percent_ci(metrics.accuracy, metrics.accuracy_ci95)
-        console.emit(f"{result.source} on {reference.split.name}, n = {metrics.n}: accuracy {accuracy}")
+        bias = ", ".join(f"{label} {value:+g}" for label, value in result.metadata.logit_bias.items())
+        biased = f" with {bias} in the logits" if bias else ""
+        console.emit(f"{result.source}{biased} on {reference.split.name}, n = {metrics.n}: accuracy {accuracy}")
     if result.calibration is not None:
         passed = f" ({result.calibration.left_out} left out: in validation too)" if result.calibration.left_out else ""
         console.emit(f"calibrated on {len(result.calibration.files)} images of {result.calibration.source}{passed}")

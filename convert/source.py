@@ -66,15 +66,16 @@ def open_source(path: Path, declared: ModelMetadata | None = None) -> Source:
     """Load and check a `.keras` file or a SavedModel folder.
 
     declared: labels and input of a model that carries none; for one that does, declared values win. A softmax at the
-    end of a Keras model is taken off, so that the file gives logits.
+    end of a Keras model is taken off, so that the file gives logits; its `logit_bias` is added to them.
     Raises ModelError: cannot be loaded, several inputs or outputs, an input that is not one image of a known size,
-    outputs that do not fit the labels, weights that are not finite.
+    outputs that do not fit the labels, weights that are not finite, a logit bias for probabilities.
     """
     metadata = declared or (model_metadata.read(path) if path.is_file() else None)
     source = _open_saved_model(path, metadata) if path.is_dir() else _open_keras(path, metadata)
     kind = _kind_of_outputs(source, path)
     name = source.metadata.name or path.stem
-    return dataclasses.replace(source, metadata=dataclasses.replace(source.metadata, name=name, outputs=kind))
+    source = dataclasses.replace(source, metadata=dataclasses.replace(source.metadata, name=name, outputs=kind))
+    return _biased(source, path) if source.metadata.logit_bias else source
 
 
 def source_sha256(path: Path) -> str:
@@ -145,6 +146,15 @@ def _open_saved_model(path: Path, metadata: ModelMetadata | None) -> Source:
         return loaded.signatures["serving_default"](**{input_name: x})[output_name]
 
     return Source(metadata, call, _batch(path, tensor.shape[0]))
+
+
+def _biased(source: Source, path: Path) -> Source:
+    """The source with its logit bias added: TFLite's converter folds it into the last layer's."""
+    if source.metadata.outputs != "logits":
+        raise ModelError(f"{path} gives probabilities: a logit bias needs a model that gives logits")
+    bias = np.array([source.metadata.logit_bias.get(label, 0.0) for label in source.metadata.labels], np.float32)
+    plain = source.call
+    return dataclasses.replace(source, call=lambda x: plain(x) + bias)
 
 
 def _batch(path: Path, batch: int | None) -> int:

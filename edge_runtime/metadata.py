@@ -92,7 +92,8 @@ class ModelMetadata:
 
     labels are in output order. `outputs` says whether the last layer gives logits or probabilities; `temperature`
     divides the logits before the softmax. `crop_margin` is the fraction of the face box's longer side added on each
-    side before cropping. Hashes are SHA-256 in hex, empty when unknown.
+    side before cropping. `logit_bias`: class → what was added to its logit when the file was converted; it is in the
+    file's outputs already. Hashes are SHA-256 in hex, empty when unknown.
     """
 
     labels: tuple[str, ...]
@@ -102,6 +103,7 @@ class ModelMetadata:
     outputs: Literal["logits", "probabilities"] = "logits"
     temperature: float = 1.0
     crop_margin: float = 0.0
+    logit_bias: Mapping[str, float] = field(default_factory=dict)
     resize: str = RESIZE
     training_data_sha256: str = ""
     calibration_sha256: str = ""
@@ -122,6 +124,9 @@ class ModelMetadata:
             raise ModelError(f"temperature must be above 0 and below 1000, got {self.temperature}")
         if not 0.0 <= self.crop_margin <= 2.0:
             raise ModelError(f"crop margin must be 0 to 2, got {self.crop_margin}")
+        for label, bias in self.logit_bias.items():
+            if label not in self.labels or not abs(bias) < 1000.0:
+                raise ModelError(f"logit bias must be a number below 1000 for a known label, got {label!r}: {bias}")
         if self.resize != RESIZE:
             raise ModelError(f"unknown resize {self.resize!r}: this version knows {RESIZE}")
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .errors import ModelError, OptionError
+from .labels import nearest
 from .metadata import InputSpec, ModelMetadata
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, and nothing else there.")]
@@ -68,3 +70,17 @@ def parse_declared(labels: str | None, input_spec: str | None) -> ModelMetadata 
         except (ValueError, ModelError) as error:
             raise OptionError(f"--input is written like 64x64:grey:-1:1, got {input_spec!r} ({error})") from error
     return ModelMetadata(tuple(name.strip() for name in labels.split(",")), spec)
+
+
+def parse_logit_bias(text: str | None, labels: Sequence[str]) -> dict[str, float]:
+    """`disgust=0.3,fear=-0.1` as a dict; None is empty. Raises OptionError, also for a class that is not in labels."""
+    biases: dict[str, float] = {}
+    for part in text.split(",") if text is not None else ():
+        label, _, value = (word.strip() for word in part.partition("="))
+        if label not in labels:
+            raise OptionError(f"--logit-bias: there is no class {label!r}: {nearest(label, tuple(labels))}")
+        try:
+            biases[label] = float(value)
+        except ValueError as error:
+            raise OptionError(f"--logit-bias is written like disgust=0.3,fear=-0.1, got {text!r}") from error
+    return biases

@@ -77,6 +77,17 @@ def test_json_is_one_document(tmp_path: Path, keras_model: Maker, data: Path) ->
     assert record["calibration"]["n"] == 6
 
 
+def test_a_logit_bias_is_said_and_recorded(tmp_path: Path, keras_model: Maker, data: Path) -> None:
+    model = make_run(tmp_path, keras_model, data)
+    result = run(model, "--float32", "--logit-bias", "grey=1.5")
+    assert f"{model} with grey +1.5 in the logits on validation" in " ".join(result.stdout.split())
+    known = metadata.read(model.parent / "shades-float32.tflite")
+    assert known is not None
+    assert known.logit_bias == {"grey": 1.5}
+    with pytest.raises(OptionError, match="no class 'gray': did you mean grey"):
+        run(model, "--logit-bias", "gray=1")
+
+
 def test_an_explicit_limit_is_enforced_with_exit_code_3(tmp_path: Path, keras_model: Maker, data: Path) -> None:
     with pytest.raises(ContractError, match=r"accuracy fell by 66\.67 pp.*--fix") as caught:
         run(keras_model(WILD), "--labels", ",".join(LABELS), "--input", "8x8:grey:0:1", "--data", data, "--int8",

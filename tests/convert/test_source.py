@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from edge_emotion.convert import lowering
+from edge_emotion.convert.graph import read_graph
 from edge_emotion.convert.lowering import Job, lower
-from edge_emotion.convert.recipes import FLOAT32, Recipe
+from edge_emotion.convert.recipes import FLOAT32, INT8, Recipe
 from edge_emotion.convert.source import open_source, source_sha256
 from edge_emotion.edge_runtime import errors
 from edge_emotion.edge_runtime.errors import ModelError, RuntimeMissingError
+from edge_emotion.edge_runtime.interpreter import open_interpreter
 from edge_emotion.edge_runtime.metadata import InputSpec, ModelMetadata
 from edge_emotion.edge_runtime.metrics import softmax
 
@@ -94,6 +97,22 @@ def test_a_saved_model_converts_to_the_same_answers(keras: Any, tmp_path: Path) 
 def test_probabilities_of_a_saved_model_are_noticed(keras: Any, tmp_path: Path) -> None:
     network(keras, (8, 8, 1), keras.layers.Dense(2, activation="softmax")).export(tmp_path / "saved", verbose=False)
     assert open_source(tmp_path / "saved", GREY).metadata.outputs == "probabilities"
+    with pytest.raises(ModelError, match="needs a model that gives logits"):
+        open_source(tmp_path / "saved", dataclasses.replace(GREY, logit_bias={GREY.labels[0]: 0.3}))
+
+
+def test_a_logit_bias_becomes_part_of_the_last_layer(keras: Any, tmp_path: Path) -> None:
+    path = save(network(keras, (8, 8, 1), keras.layers.Dense(2)), tmp_path)
+    images = pixels(GREY.input)
+    biased = dataclasses.replace(GREY, logit_bias={GREY.labels[1]: 0.5})
+    plain, moved = (lower(Job(path, (FLOAT32, INT8), images, images, declared)) for declared in (GREY, biased))
+    np.testing.assert_allclose(moved.logits, plain.logits + np.array([0, 0.5]), atol=1e-6)
+    assert moved.metadata.logit_bias == {GREY.labels[1]: 0.5}
+    for before, after in zip(plain.files, moved.files, strict=True):
+        assert read_graph(after).operator_counts == read_graph(before).operator_counts
+    with open_interpreter(moved.files[1], GREY.input) as interpreter:
+        rounded = np.stack([interpreter(image) for image in images])
+    np.testing.assert_allclose(rounded, moved.logits, atol=0.05)
 
 
 def two_inputs(keras: Any) -> Any:

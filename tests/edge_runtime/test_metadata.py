@@ -39,6 +39,10 @@ documents = st.builds(
     crop_margin=st.floats(0, 2),
     measured=st.none() | measurements,
     tools=st.dictionaries(names, names, max_size=3),
+).flatmap(
+    lambda document: st.dictionaries(st.sampled_from(document.labels), st.floats(-9, 9), max_size=2).map(
+        lambda bias: dataclasses.replace(document, logit_bias=bias)
+    )
 )
 FLATBUFFER = b"\x1c\x00\x00\x00TFL3" + bytes(range(256)) * 3
 
@@ -82,6 +86,8 @@ def test_any_zip_tool_reads_the_labels() -> None:
         {"labels": ("a", "b"), "temperature": float("nan")},
         {"labels": ("a", "b"), "outputs": "votes"},
         {"labels": ("a", "b"), "crop_margin": -0.1},
+        {"labels": ("a", "b"), "logit_bias": {"c": 0.1}},
+        {"labels": ("a", "b"), "logit_bias": {"a": float("nan")}},
         {"labels": ("a", "b"), "resize": "nearest"},
     ],
 )

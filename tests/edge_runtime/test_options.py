@@ -1,7 +1,7 @@
 import pytest
 from edge_emotion.edge_runtime.errors import OptionError
 from edge_emotion.edge_runtime.metadata import InputSpec
-from edge_emotion.edge_runtime.options import parse_classes, parse_declared, parse_limit
+from edge_emotion.edge_runtime.options import parse_classes, parse_declared, parse_limit, parse_logit_bias
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,3 +45,25 @@ def test_wrong_inputs(text: str) -> None:
 def test_an_input_without_labels_is_refused() -> None:
     with pytest.raises(OptionError, match="needs --labels too"):
         parse_declared(None, "64x64:grey:-1:1")
+
+
+@given(st.dictionaries(st.sampled_from(["angry", "disgust", "sad"]), st.floats(-9, 9), min_size=1))
+def test_logit_biases(biases: dict[str, float]) -> None:
+    text = ", ".join(f"{label} = {value!r}" for label, value in biases.items())
+    assert parse_logit_bias(text, ("angry", "disgust", "sad")) == biases
+    assert parse_logit_bias(None, ("angry",)) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("disgusted=1", "did you mean disgust"),
+        ("", "no class ''"),
+        ("disgust", "written like"),
+        ("disgust=much", "written like"),
+        ("disgust=1,", "no class ''"),
+    ],
+)
+def test_wrong_logit_biases(text: str, said: str) -> None:
+    with pytest.raises(OptionError, match=said):
+        parse_logit_bias(text, ("angry", "disgust"))
