@@ -9,7 +9,7 @@ from typing import Any
 from ..edge_runtime.errors import OptionError
 from .presets import Preset
 
-TEACHER_WEIGHT, VOTES_WEIGHT = 0.5, 0.2
+TEACHER_WEIGHT, VOTES_WEIGHT = 0.5, 0.5
 """How much of a target teachers and votes make up unless told otherwise."""
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 

@@ -72,7 +72,14 @@ class Preset:
             raise OptionError(f"recorded preset is malformed: {error}") from error
 
 
-def _residual(name: str, description: str, architecture: ResidualNetwork, epochs: int) -> Preset:
+def _residual(
+    name: str,
+    description: str,
+    architecture: ResidualNetwork,
+    epochs: int,
+    erase: float = 0.35,
+    class_balance: float = 0.3,
+) -> Preset:
     return Preset(
         name=name,
         description=description,
@@ -86,9 +93,9 @@ def _residual(name: str, description: str, architecture: ResidualNetwork, epochs
         weight_decay=5e-3,
         label_smoothing=0.1,
         average_momentum=0.998,
-        augmentation=Augmentation(resample=0.1, noise=0.3),
+        augmentation=Augmentation(resample=0.1, noise=0.15, erase=erase),
         clean=True,
-        class_balance=0.3,
+        class_balance=class_balance,
         input=FACE_48_CENTRED,
     )
 
@@ -109,13 +116,15 @@ PRESETS: dict[str, Preset] = {
             "edge-m",
             "residual network of 57 MMAC, 0.97 M parameters: the accurate one for a Pi 4 or 5",
             ResidualNetwork(stem=16, stages=((32, 1), (64, 2), (128, 3))),
-            epochs=90,
+            epochs=105,
         ),
         _residual(
             "edge-s",
             "residual network of 17 MMAC, 0.24 M parameters: the small one",
             ResidualNetwork(stem=8, stages=((16, 1), (32, 2), (64, 3))),
-            epochs=70,
+            epochs=100,
+            erase=0.2,
+            class_balance=0.4,
         ),
         _residual(
             "teacher",
