@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..edge_runtime.console import quiet_native
 from ..edge_runtime.interpreter import Quantisation
-from .graph import read_graph, with_all_outputs
-
-Floats = NDArray[np.float32]
+from .graph import Floats, read_graph, with_all_outputs
 
 SAMPLES = 256
 """Elements that are kept of a tensor for one image; 500 images give 128,000 of each tensor."""
@@ -31,14 +28,15 @@ def activations(tflite: bytes, values: Floats) -> Iterator[dict[int, Floats]]:
         runtime = Interpreter(model_content=with_all_outputs(tflite))
         runtime.allocate_tensors()
     (first,) = runtime.get_input_details()
-    fed, wanted = _quantisation(first), runtime.get_output_details()
+    fed = Quantisation.of(first)
+    held = [(d["index"], Quantisation.of(d)) for d in runtime.get_output_details()]
     for value in values:
         given = fed.quantise(value[None])
         runtime.set_tensor(first["index"], given)
         runtime.invoke()
         seen = {graph.inputs[0]: fed.dequantise(given)}
-        for position, details in zip(positions, wanted, strict=True):
-            seen[position] = _quantisation(details).dequantise(runtime.get_tensor(details["index"]))
+        for position, (handle, quantisation) in zip(positions, held, strict=True):
+            seen[position] = quantisation.dequantise(runtime.get_tensor(handle))
         yield seen
 
 
@@ -73,8 +71,3 @@ def observe(tflite: bytes, values: Floats) -> Activations:
         {tensor: np.concatenate(parts) for tensor, parts in samples.items()},
         {tensor: np.stack(parts) for tensor, parts in outputs.items()},
     )
-
-
-def _quantisation(details: dict[str, Any]) -> Quantisation:
-    scale, zero_point = details["quantization"]
-    return Quantisation(float(scale), int(zero_point), details["dtype"])

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .graph import Graph, Operator, pack, read_graph
-
-Floats = NDArray[np.float32]
+from .graph import Floats, Graph, Operator, pack, read_graph
 
 
 class EditableGraph:

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from ..edge_runtime.errors import ModelError, RuntimeMissingError
 from ..edge_runtime.metadata import strip
 
+Floats = NDArray[np.float32]
+"""Real values of a tensor."""
+
 ALIGNMENT = 64
 """Bytes to which TFLite aligns tensors in its arena (kDefaultTensorAlignment)."""
 

@@ -16,8 +16,8 @@ from ..edge_runtime.errors import ModelError, OptionError
 from ..edge_runtime.labels import nearest
 from ..edge_runtime.metadata import InputSpec
 from ..edge_runtime.preprocess import Image, normalise
-from .activations import Floats, activations
-from .graph import Graph, Operator, Tensor, read_graph
+from .activations import activations
+from .graph import Floats, Graph, Operator, Tensor, read_graph
 
 IMAGES = 64
 """How many images the errors are measured on; their order settles with a few dozen."""

@@ -11,14 +11,13 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..edge_runtime.metadata import InputSpec
 from ..edge_runtime.metrics import softmax
 from .activations import Activations
 from .editing import EditableGraph
+from .graph import Floats
 
-Floats = NDArray[np.float32]
 Span = tuple[float, float]
 
 STEPS = 255

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -53,6 +54,12 @@ class Quantisation:
     zero_point: int
     dtype: type[np.generic]
 
+    @classmethod
+    def of(cls, details: Mapping[str, Any]) -> Quantisation:
+        """That of a tensor, from an interpreter's `get_input_details` or `get_output_details`."""
+        scale, zero_point = details["quantization"]
+        return cls(float(scale), int(zero_point), details["dtype"])
+
     def quantise(self, values: NDArray[np.float32]) -> NDArray[Any]:
         """Round half to even, then saturate to the type's range."""
         if self.scale == 0:
@@ -87,8 +94,8 @@ class TFLiteInterpreter:
         if shape != (1, *spec.shape):
             raise ModelError(f"the model takes {shape}, its metadata says (1, {', '.join(map(str, spec.shape))})")
         self._in, self._out = inputs[0]["index"], outputs[0]["index"]
-        self.input_quantisation = _quantisation(inputs[0])
-        self.output_quantisation = _quantisation(outputs[0])
+        self.input_quantisation = Quantisation.of(inputs[0])
+        self.output_quantisation = Quantisation.of(outputs[0])
         self.classes = int(np.prod(outputs[0]["shape"]))
         levels = normalise(np.arange(256, dtype=np.uint8), spec)
         self._table = self.input_quantisation.quantise(levels)
@@ -186,11 +193,6 @@ def load_backend(backend: str = "auto") -> tuple[str, Any]:
         return name, import_module(BACKENDS[name][0])
     except ImportError as error:
         raise RuntimeMissingError(f"{BACKENDS[name][1]} cannot be imported: {error}") from error
-
-
-def _quantisation(details: dict[str, Any]) -> Quantisation:
-    scale, zero_point = details["quantization"]
-    return Quantisation(float(scale), int(zero_point), details["dtype"])
 
 
 def _all_levels(quantisation: Quantisation) -> NDArray[np.float32] | None:

@@ -112,20 +112,8 @@ def vote_labels(path: Path, split: Split) -> Targets:
     classes of the votes may be any. Rows are matched by file name; an image without votes gets zeros.
     Raises DatasetError when the file cannot be read, or has votes for images of fewer than two classes.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            names = [name for name in reader.fieldnames or () if name != "file"]
-            if not names or "file" not in (reader.fieldnames or ()):
-                raise DatasetError(f"{path} needs a column `file` and at least one of votes")
-            votes = {row["file"]: [float(row[name]) for name in names] for row in reader}
-    except (OSError, UnicodeDecodeError, TypeError, ValueError, csv.Error) as error:
-        raise DatasetError(f"cannot read votes from {path}: {error}") from error
-    nothing = [0.0] * len(names)
-    table = np.array([votes.get(PurePosixPath(name).name, nothing) for name in split.files]).reshape(-1, len(names))
-    if not (np.isfinite(table).all() and (table >= 0).all()):
-        raise DatasetError(f"{path} has votes that are negative or not numbers")
-    voted = table.any(axis=1)
+    counts = _vote_counts(path, split)
+    voted = counts.any(axis=1)
     if len(np.unique(split.labels[voted])) < 2:
         raise DatasetError(
             f"{path} has votes for {voted.sum()} of the {len(split)} training images, matched by file name: "
@@ -133,9 +121,28 @@ def vote_labels(path: Path, split: Split) -> Targets:
         )
     from sklearn.linear_model import LogisticRegression
 
-    counts = table[voted]
+    counts = counts[voted]
     features = np.hstack([counts / counts.sum(axis=1, keepdims=True), np.log(counts + 0.5)])
     model = LogisticRegression(max_iter=1000).fit(features, split.labels[voted])
     soft = np.zeros((len(split), len(split.classes)), np.float32)
     soft[np.ix_(voted, model.classes_)] = model.predict_proba(features)
     return soft
+
+
+def _vote_counts(path: Path, split: Split) -> NDArray[np.float64]:
+    """(N, columns), zeros for an image without a row. Raises DatasetError for a file that is no table of votes."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or ()
+            names = [name for name in columns if name != "file"]
+            if not names or "file" not in columns:
+                raise DatasetError(f"{path} needs a column `file` and at least one of votes")
+            votes = {row["file"]: [float(row[name]) for name in names] for row in reader}
+    except (OSError, UnicodeDecodeError, TypeError, ValueError, csv.Error) as error:
+        raise DatasetError(f"cannot read votes from {path}: {error}") from error
+    nothing = [0.0] * len(names)
+    counts = np.array([votes.get(PurePosixPath(name).name, nothing) for name in split.files]).reshape(-1, len(names))
+    if not (np.isfinite(counts).all() and (counts >= 0).all()):
+        raise DatasetError(f"{path} has votes that are negative or not numbers")
+    return counts
