@@ -85,7 +85,8 @@ def bench(
     Example: `edge-emotion bench edge-m edge-m-float32 --data faces.zip --threads 1,2,4 --out report`
     """
     from ..edge_runtime.dataset import open_dataset
-    from .compare import Limits, baseline_file, compare_reports, read_baseline
+    from .compare import baseline_file, compare_reports, read_baseline
+    from .comparison import Limits
     from .config import BenchConfig
     from .environment import Machine
     from .harness import run_bench

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .accuracy import Accuracy
+from .comparison import Comparison
 from .environment import Environment
 from .latency import Latency, Ratio, Samples
 from .operators import Operator
 from .sustained import Sustained
-
-if TYPE_CHECKING:
-    from .compare import Comparison
 
 SCHEMA_VERSION = 1
 

@@ -5,107 +5,33 @@ Every check is a small function over `System` and `Installation`, so that tests 
 
 from __future__ import annotations
 
-import platform
-import struct
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator
+from typing import Any
 
+from . import doctor_board, doctor_cameras, doctor_software
 from .board import System
+from .doctor_check import Check, Finding, Installation
 
-Status = Literal["ok", "note", "warning", "stop"]
-PACKAGES = (
-    "numpy", "ai-edge-litert", "tflite-runtime", "tensorflow", "opencv-python-headless", "opencv-python",
-    "opencv-contrib-python", "opencv-contrib-python-headless", "starlette", "uvicorn", "paho-mqtt",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report. stop: `run` cannot work until it is mended; warning: it works, but badly or in part.
-
-    mend is one command (or, for a thing of the hand, one sentence); empty when nothing is wrong.
-    """
-
-    check: str
-    status: Status
-    what: str
-    mend: str = ""
-
-    def __post_init__(self) -> None:
-        if self.status in ("warning", "stop") and not self.mend:
-            raise ValueError(f"{self.check}: a problem without a mend: {self.what}")
-
-    def to_json(self) -> dict[str, str]:
-        """JSON-ready dict."""
-        return asdict(self)
+ALL_CHECKS: tuple[Check, ...] = (
+    doctor_software.check_python,
+    doctor_software.check_runtime,
+    doctor_software.check_opencv,
+    doctor_software.check_extras,
+    doctor_software.check_models,
+    doctor_cameras.check_usb_cameras,
+    doctor_cameras.check_csi_cameras,
+    doctor_board.check_edge_tpu,
+    doctor_board.check_governor,
+    doctor_board.check_temperature,
+    doctor_board.check_throttling,
+    doctor_board.check_memory,
+)
+"""In the order of the report."""
 
 
-@dataclass(frozen=True)
-class Installation:
-    """This Python: its version, machine (`aarch64`), bits of a pointer, folder, and the packages it sees, by name."""
-
-    python: tuple[int, int, int]
-    machine: str
-    bits: int
-    executable: str
-    prefix: str
-    is_venv: bool
-    packages: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def current(cls) -> Installation:
-        """The one that runs now."""
-        packages = {}
-        for name in PACKAGES:
-            try:
-                packages[name] = version(name)
-            except PackageNotFoundError:
-                continue
-        return cls(
-            sys.version_info[:3],
-            platform.machine(),
-            struct.calcsize("P") * 8,
-            sys.executable,
-            sys.prefix,
-            sys.prefix != sys.base_prefix,
-            packages,
-        )
-
-    def major(self, package: str) -> int:
-        """First number of a package's version; 0 when it is not there."""
-        head = self.packages.get(package, "0").split(".")[0]
-        return int(head) if head.isdigit() else 0
-
-
-Check = Callable[[System, Installation], Iterable[Finding]]
-
-
-def all_checks() -> tuple[Check, ...]:
-    """Every check, in the order of the report."""
-    from . import doctor_board, doctor_cameras, doctor_software
-
-    return (
-        doctor_software.check_python,
-        doctor_software.check_runtime,
-        doctor_software.check_opencv,
-        doctor_software.check_extras,
-        doctor_software.check_models,
-        doctor_cameras.check_usb_cameras,
-        doctor_cameras.check_csi_cameras,
-        doctor_board.check_edge_tpu,
-        doctor_board.check_governor,
-        doctor_board.check_temperature,
-        doctor_board.check_throttling,
-        doctor_board.check_memory,
-    )
-
-
-def examine(system: System, installation: Installation, checks: Iterable[Check] | None = None) -> Iterator[Finding]:
+def examine(system: System, installation: Installation, checks: Iterable[Check] = ALL_CHECKS) -> Iterator[Finding]:
     """Findings as they are made. A check that fails itself is a warning, and the others go on."""
-    for check in all_checks() if checks is None else checks:
+    for check in checks:
         try:
             yield from check(system, installation)
         except Exception as error:

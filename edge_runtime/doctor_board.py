@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .board import System, read_governor, read_memory_mb, read_temperature_c, read_throttled, throttled_names
-from .doctor import Finding, Installation
+from .doctor_check import Finding, Installation
 
 HOT_C = 80.0  # a Pi 4 and 5 slow down here (Raspberry Pi documentation, frequency management)
 LOW_MEMORY_MB = 150

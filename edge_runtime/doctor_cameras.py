@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from .board import System, board_name
-from .doctor import Finding, Installation
+from .doctor_check import Finding, Installation
 
 # Nodes of a Pi that are no cameras: codecs, image processors, the raw end of a CSI camera (for libcamera only).
 NO_CAMERA = re.compile(r"bcm2835-(codec|isp)|pispbe|rp1-cfe|rpi-hevc|rpivid|unicam|bcm2835-unicam", re.IGNORECASE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from . import console, options
-from .doctor import Finding
+from .doctor_check import Finding
 
 MARKS = {"ok": "ok", "note": "--", "warning": "!!", "stop": "XX"}
 
@@ -16,7 +16,8 @@ def doctor(as_json: options.Json = False) -> None:
     Example: `edge-emotion doctor`
     """
     from .board import LinuxSystem, board_name
-    from .doctor import Installation, examine, stops, to_json
+    from .doctor import examine, stops, to_json
+    from .doctor_check import Installation
 
     system = LinuxSystem()
     findings: list[Finding] = []

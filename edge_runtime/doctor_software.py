@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from .board import System
-from .doctor import Finding, Installation
+from .doctor_check import Finding, Installation
 
 SLOW_MS = 30.0  # one face; with detection on top, under ten frames a second
 OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from edge_emotion.benchmarks.compare import (
-    Limits,
     as_baseline,
     baseline_file,
     board_slug,
@@ -16,6 +15,7 @@ from edge_emotion.benchmarks.compare import (
     read_baseline,
     render_comparison,
 )
+from edge_emotion.benchmarks.comparison import Limits
 from edge_emotion.benchmarks.report import BenchReport, Row
 from edge_emotion.edge_runtime.errors import OptionError
 from hypothesis import given

@@ -6,9 +6,9 @@ from edge_emotion.convert.activations import SAMPLES, activations, observe
 from edge_emotion.convert.graph import read_graph
 from edge_emotion.edge_runtime.classifier import EmotionClassifier
 from edge_emotion.edge_runtime.metadata import InputSpec
-from edge_emotion.edge_runtime.preprocess import Image, normalise
+from edge_emotion.edge_runtime.preprocess import normalise
 
-from .conftest import MODELS
+from .conftest import MODELS, random_images
 
 pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert (the schema)")
 
@@ -17,17 +17,13 @@ INT8 = (MODELS / "brightness-int8.tflite").read_bytes()
 SPEC = InputSpec(48, 48)
 
 
-def noise(n: int, spec: InputSpec = SPEC) -> Image:
-    return np.random.default_rng(n).integers(0, 256, (n, *spec.shape), np.uint8)
-
-
 @pytest.mark.parametrize("name", ["brightness-float32.tflite", "brightness-int8.tflite", "residual-int8.tflite"])
 def test_the_output_is_what_the_classifier_gives_and_every_activation_is_there(name: str) -> None:
     tflite = (MODELS / name).read_bytes()
     graph = read_graph(tflite)
     with EmotionClassifier(MODELS / name) as classifier:
         spec = classifier.metadata.input
-        images = noise(3, spec)
+        images = random_images(3, spec)
         expected = classifier.logits(images)
     seen = list(activations(tflite, normalise(images, spec)))
     written = {tensor for op in graph.operators for tensor in op.outputs}
@@ -51,7 +47,7 @@ def test_no_images_are_no_activations() -> None:
 
 
 def test_what_is_kept_of_many_images() -> None:
-    values = normalise(noise(5), SPEC)
+    values = normalise(random_images(5, SPEC), SPEC)
     kept = observe(FLOAT32, values)
     graph = read_graph(FLOAT32)
     np.testing.assert_allclose(kept.means[graph.inputs[0]], values.mean(axis=(0, 1, 2)), rtol=1e-5)

@@ -22,6 +22,8 @@ from edge_emotion.edge_runtime.interpreter import Quantisation, open_interpreter
 from edge_emotion.edge_runtime.metadata import FACE_48, FACE_48_CENTRED, InputSpec, ModelMetadata
 from edge_emotion.edge_runtime.preprocess import normalise
 
+from .conftest import random_images
+
 pytest.importorskip("tensorflow", reason="needs the train extra (TensorFlow)")
 pytestmark = pytest.mark.train
 
@@ -57,10 +59,6 @@ def small(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def noise(n: int, spec: InputSpec = SPEC, low: int = 0, high: int = 256) -> Any:
-    return np.random.default_rng(n).integers(low, high, (n, *spec.shape), np.uint8)
-
-
 def run(tflite: bytes, images: Any, spec: InputSpec = SPEC) -> Any:
     with open_interpreter(tflite, spec) as interpreter:
         return np.stack([interpreter(image) for image in images])
@@ -73,7 +71,7 @@ def test_the_int8_input_is_the_pixel_less_128_whatever_the_calibration_images_ho
     image = keras.Input(spec.shape)
     outputs = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(image)))
     keras.Model(image, outputs).save(tmp_path / "model.keras")
-    grey = noise(8, spec, 100, 150)  # neither black nor white
+    grey = random_images(8, spec, 100, 150)  # neither black nor white
     (file,) = lower(Job(tmp_path / "model.keras", (INT8,), grey, grey, ModelMetadata(LABELS, spec))).files
     graph = read_graph(file)
     pixels = graph.tensors[graph.inputs[0]]
@@ -90,7 +88,7 @@ def test_merged_pooling_computes_the_same(small: Path) -> None:
     merged = graph.pack()
     assert read_graph(plain).operator_counts.keys() == {"CONV_2D", "ADD", "MEAN", "FULLY_CONNECTED"}
     assert read_graph(merged).operator_counts.keys() == {"CONV_2D", "ADD", "RESHAPE", "FULLY_CONNECTED"}
-    images = noise(6)
+    images = random_images(6, SPEC)
     np.testing.assert_allclose(run(merged, images), run(plain, images), rtol=1e-4, atol=1e-4)
 
 
@@ -102,7 +100,7 @@ def test_pooling_that_was_to_stay_float_is_not_merged(small: Path) -> None:
 
 
 def test_summands_are_narrowed_and_nothing_else(small: Path) -> None:
-    images = noise(40)
+    images = random_images(40, SPEC)
     calibrated = lowering._convert(open_source(small, METADATA), INT8, images)
     graph = EditableGraph(calibrated)
     before = [graph.range_of(i) for i in range(len(graph.graph.tensors))]
@@ -119,7 +117,7 @@ def test_summands_are_narrowed_and_nothing_else(small: Path) -> None:
 
 
 def test_the_sum_comes_closer_to_float_than_without(small: Path) -> None:
-    calibration = noise(60)
+    calibration = random_images(60, SPEC)
     source = open_source(small, METADATA)
     exact, quantiser = lowering._convert(source, FLOAT32), lowering._Quantiser(source, calibration)
 
@@ -140,7 +138,7 @@ def test_on_one_image_the_corrected_dense_layer_is_exact(keras: Any, tmp_path: P
     model.get_layer("logits").set_weights([kernel, np.array([0.5, -0.5, 0.25], np.float32)])
     model.save(tmp_path / "wild.keras")
     spec = InputSpec(4, 4)
-    one = noise(1, spec)
+    one = random_images(1, spec)
     one[0, 0, 0] = 0  # the wild weight's pixel
     alike = np.repeat(one, 20, axis=0)
     lowered = lower(Job(tmp_path / "wild.keras", (INT8,), alike, one, ModelMetadata(LABELS, spec)))
@@ -154,11 +152,11 @@ def test_on_one_image_the_corrected_dense_layer_is_exact(keras: Any, tmp_path: P
 
 def test_each_image_is_seen_at_the_same_places(small: Path) -> None:
     plain = lowering._convert(open_source(small, METADATA), FLOAT32)
-    values = normalise(noise(3), SPEC)
+    values = normalise(random_images(3, SPEC), SPEC)
     seen = observe(plain, values)
     graph = read_graph(plain)
     (output,) = graph.outputs
-    np.testing.assert_allclose(seen.outputs[output], run(plain, noise(3)), rtol=1e-6)
+    np.testing.assert_allclose(seen.outputs[output], run(plain, random_images(3, SPEC)), rtol=1e-6)
     np.testing.assert_allclose(seen.means[graph.inputs[0]], values.mean(axis=(0, 1, 2)), rtol=1e-5)
     alike = partial(np.array_equal, seen.samples[graph.inputs[0]])
     assert alike(observe(plain, values).samples[graph.inputs[0]])

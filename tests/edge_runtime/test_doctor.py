@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from edge_emotion.edge_runtime import cli, doctor_board, doctor_cameras, doctor_software
 from edge_emotion.edge_runtime.board import LinuxSystem, Ran, read_board
-from edge_emotion.edge_runtime.doctor import Finding, Installation, all_checks, examine, stops, to_json
+from edge_emotion.edge_runtime.doctor import ALL_CHECKS, examine, stops, to_json
+from edge_emotion.edge_runtime.doctor_check import Finding, Installation
 from edge_emotion.edge_runtime.doctor_cli import closing, line
 
 PY = "/home/pi/.venv/bin/python"
@@ -408,5 +409,5 @@ def test_this_installation_and_every_check_here() -> None:
     assert here.python == sys.version_info[:3]
     assert here.major("numpy") >= 1
     assert here.major("no-such") == 0
-    names: list[Callable[..., Any]] = list(all_checks())
+    names: list[Callable[..., Any]] = list(ALL_CHECKS)
     assert len(set(names)) == len(names) == 12

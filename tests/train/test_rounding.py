@@ -86,6 +86,13 @@ def test_what_an_int8_file_stores_is_rounded_and_no_more(folded: Any, keras: Any
     assert min(levels["stem"], levels["stage1_block1_add"]) > 1000  # the ReLU after them is part of them
 
 
+def stands_in_the_file(kernel: Any, stored: Any) -> bool:
+    """Whether `stored` is the kernel with output channels first, or a share of it for each of the places it pools."""
+    channels = np.moveaxis(np.asarray(kernel), -1, 0).reshape(kernel.shape[-1], -1)
+    places, rest = divmod(stored.size, channels.size)
+    return rest == 0 and np.allclose(np.tile(channels, (1, places)).ravel(), stored * places, atol=1e-6)
+
+
 def test_it_rounds_as_the_int8_file_does(folded: Any, tmp_path: Path) -> None:
     from edge_emotion.convert.graph import read_graph
     from edge_emotion.convert.lowering import Job, lower
@@ -101,15 +108,8 @@ def test_it_rounds_as_the_int8_file_does(folded: Any, tmp_path: Path) -> None:
     stored = [tensor.values().ravel() for tensor in graph.tensors if tensor.data is not None and tensor.dtype == "INT8"]
     kernels = [layer.kernel for layer in rounding.layers if hasattr(layer, "kernel")]
     assert len(stored) == len(kernels)
-    for kernel in kernels:  # the file has output channels first, and the dense kernel once for each place it pools
-        values = np.moveaxis(np.asarray(kernel), -1, 0).reshape(kernel.shape[-1], -1)
-        assert any(
-            other.size % values.size == 0
-            and np.allclose(
-                np.tile(values, (1, places := other.size // values.size)).ravel(), other * places, atol=1e-6
-            )
-            for other in stored
-        )
+    for kernel in kernels:
+        assert any(stands_in_the_file(kernel, values) for values in stored)
     with EmotionClassifier(flatbuffer, metadata=metadata) as classifier:
         int8 = classifier.logits(pixels)
     values = normalise(pixels, FACE_48_CENTRED)
