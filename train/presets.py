@@ -78,7 +78,6 @@ def _residual(
     architecture: ResidualNetwork,
     epochs: int,
     erase: float = 0.35,
-    class_balance: float = 0.3,
 ) -> Preset:
     return Preset(
         name=name,
@@ -95,7 +94,7 @@ def _residual(
         average_momentum=0.998,
         augmentation=Augmentation(resample=0.1, noise=0.15, erase=erase),
         clean=True,
-        class_balance=class_balance,
+        class_balance=0.3,
         input=FACE_48_CENTRED,
     )
 
@@ -122,9 +121,8 @@ PRESETS: dict[str, Preset] = {
             "edge-s",
             "residual network of 17 MMAC, 0.24 M parameters: the small one",
             ResidualNetwork(stem=8, stages=((16, 1), (32, 2), (64, 3))),
-            epochs=100,
-            erase=0.2,
-            class_balance=0.4,
+            epochs=170,
+            erase=0.3,
         ),
         _residual(
             "teacher",
