@@ -10,7 +10,7 @@ from typing import Any
 
 from ..edge_runtime.console import table
 from ..edge_runtime.errors import OptionError
-from .comparison import DEFAULT_LIMITS, Change, Comparison, Limits, Verdict
+from .comparison import Change, Comparison, Limits, Verdict
 from .latency import Ratio, unpaired_ratio
 from .report import SCHEMA_VERSION, BenchReport
 
@@ -20,9 +20,7 @@ SAME_MACHINE = ("board", "cpu", "cores", "machine")
 """Times are compared with limits only when these agree."""
 
 
-def compare_reports(
-    report: BenchReport, baseline: Mapping[str, Any], name: str, limits: Limits = DEFAULT_LIMITS
-) -> Comparison:
+def compare_reports(report: BenchReport, baseline: Mapping[str, Any], name: str, limits: Limits) -> Comparison:
     """Compare with a baseline's document (see `read_baseline`) row by row.
 
     A row that ran in the baseline and does not run here fails; rows of the baseline that were not asked for are left

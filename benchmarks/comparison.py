@@ -31,9 +31,6 @@ class Limits:
         return dict(self.__dict__)
 
 
-DEFAULT_LIMITS = Limits()
-
-
 @dataclass(frozen=True)
 class Change:
     """One figure of one row. verdict: same (within noise), better, worse, or failed (worse than the limit allows)."""

@@ -72,13 +72,7 @@ class Preset:
             raise OptionError(f"recorded preset is malformed: {error}") from error
 
 
-def _residual(
-    name: str,
-    description: str,
-    architecture: ResidualNetwork,
-    epochs: int,
-    erase: float = 0.35,
-) -> Preset:
+def _residual(name: str, description: str, architecture: ResidualNetwork, epochs: int, erase: float = 0.35) -> Preset:
     return Preset(
         name=name,
         description=description,

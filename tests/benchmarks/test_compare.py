@@ -32,7 +32,7 @@ def verdicts(report: BenchReport, baseline: dict[str, Any], **limits: float) -> 
 
 def test_the_same_report_changes_nothing(make_row: MakeRow, make_report: MakeReport) -> None:
     report = make_report(make_row(accuracy=0.7), make_row("q", "int8"))
-    comparison = compare_reports(report, as_baseline(report), "old")
+    comparison = compare_reports(report, as_baseline(report), "old", Limits())
     assert not comparison.failed
     assert {change.verdict for change in comparison.changes} == {"same"}
     assert "nothing changed beyond noise in 7 figures" in render_comparison(comparison)
@@ -74,7 +74,7 @@ def test_accuracy_on_other_images_is_shown_only(make_row: MakeRow, make_report: 
 def test_times_of_another_machine_never_fail(make_row: MakeRow, make_report: MakeReport) -> None:
     old = as_baseline(make_report(make_row(p50=1.0)))
     old["environment"]["cpu"] = "Cortex-A76"
-    comparison = compare_reports(make_report(make_row(p50=9.0, peak_rss_mb=200.0)), old, "old")
+    comparison = compare_reports(make_report(make_row(p50=9.0, peak_rss_mb=200.0)), old, "old", Limits())
     assert not comparison.failed
     assert "another machine (Cortex-A76)" in comparison.notes[0]
 
@@ -82,13 +82,13 @@ def test_times_of_another_machine_never_fail(make_row: MakeRow, make_report: Mak
 def test_a_row_that_ran_before_and_crashes_now_fails(make_row: MakeRow, make_report: MakeReport) -> None:
     old = as_baseline(make_report(make_row()))
     crashed = make_row(latency=None, error="the interpreter crashed", precision="", round_p50_ms=())
-    comparison = compare_reports(make_report(crashed), old, "old")
+    comparison = compare_reports(make_report(crashed), old, "old", Limits())
     assert comparison.failed
     assert comparison.changes[0].detail == "the interpreter crashed"
 
 
 def test_nothing_in_common_fails(make_row: MakeRow, make_report: MakeReport) -> None:
-    comparison = compare_reports(make_report(make_row("new")), as_baseline(make_report(make_row("old"))), "b")
+    comparison = compare_reports(make_report(make_row("new")), as_baseline(make_report(make_row("old"))), "b", Limits())
     assert comparison.failed
     assert "no row could be compared" in render_comparison(comparison)
     assert "new, 1 thread (float32) is not in the baseline" in comparison.notes
@@ -135,4 +135,4 @@ def test_a_board_gives_a_plain_file_name(board: str) -> None:
 def test_a_row_under_other_threads_is_another_row(make_row: MakeRow, make_report: MakeReport) -> None:
     report = make_report(make_row())
     two = replace(report, rows=(make_row(threads=2),))
-    assert compare_reports(two, as_baseline(report), "b").changes == ()
+    assert compare_reports(two, as_baseline(report), "b", Limits()).changes == ()

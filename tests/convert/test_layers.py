@@ -13,7 +13,7 @@ from edge_emotion.edge_runtime.classifier import EmotionClassifier
 from edge_emotion.edge_runtime.errors import ModelError
 from edge_emotion.edge_runtime.metadata import FACE_48, ModelMetadata
 
-from .conftest import LABELS, MODELS, SPEC, shades
+from .conftest import LABELS, MODELS, SPEC, random_images, shades
 
 pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
 
@@ -36,7 +36,7 @@ def test_a_full_scale_ramp_has_six_decibels_a_bit() -> None:
 def test_the_last_layers_error_is_that_of_the_whole_file() -> None:
     """Measured again through the classifier, in float64."""
     exact, rounded = ((MODELS / f"brightness-{p}.tflite").read_bytes() for p in ("float32", "int8"))
-    images = np.random.default_rng(0).integers(0, 256, (16, 48, 48, 1), np.uint8)
+    images = random_images(16, FACE_48)
     report = analyse(exact, rounded, FACE_48, images)
     signal, given = (EmotionClassifier(content).logits(images).astype(np.float64) for content in (exact, rounded))
     expected = 10 * np.log10((signal**2).sum() / ((given - signal) ** 2).sum())

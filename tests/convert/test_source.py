@@ -20,6 +20,8 @@ from edge_emotion.edge_runtime.interpreter import open_interpreter
 from edge_emotion.edge_runtime.metadata import InputSpec, ModelMetadata
 from edge_emotion.edge_runtime.metrics import softmax
 
+from .conftest import random_images
+
 pytest.importorskip("tensorflow", reason="needs the train extra (TensorFlow)")
 pytestmark = pytest.mark.train
 
@@ -50,14 +52,10 @@ def save(model: Any, tmp_path: Path, name: str = "model") -> Path:
     return path
 
 
-def pixels(spec: InputSpec, n: int = 5) -> Any:
-    return np.random.default_rng(0).integers(0, 256, (n, *spec.shape), np.uint8)
-
-
 def test_any_size_colour_and_range(keras: Any, tmp_path: Path) -> None:
     model = network(keras, (None, None, 3), keras.layers.Dense(2))
     source = open_source(save(model, tmp_path), RGB)
-    images = pixels(RGB.input)
+    images = random_images(5, RGB.input)
     expected = model.predict(images.astype(np.float32) / 127.5 - 1, verbose=0)
     np.testing.assert_allclose(source.outputs(images), expected, atol=1e-4)
     assert source.metadata.name == "model"
@@ -73,7 +71,7 @@ def test_a_softmax_at_the_end_is_taken_off(keras: Any, tmp_path: Path, style: st
         "activation layer": [layers.Dense(2), layers.Activation("softmax")],
     }[style]
     model = network(keras, (8, 8, 1), *last)
-    images = pixels(GREY.input)
+    images = random_images(5, GREY.input)
     probabilities = model.predict(images.astype(np.float32) / 255, verbose=0)
     source = open_source(save(model, tmp_path), GREY)
     assert source.metadata.outputs == "logits"
@@ -85,7 +83,7 @@ def test_a_softmax_at_the_end_is_taken_off(keras: Any, tmp_path: Path, style: st
 def test_a_saved_model_converts_to_the_same_answers(keras: Any, tmp_path: Path) -> None:
     model = network(keras, (10, 12, 3), keras.layers.Dense(2))
     model.export(tmp_path / "saved", verbose=False)
-    images = pixels(RGB.input)
+    images = random_images(5, RGB.input)
     lowered = lower(Job(tmp_path / "saved", (FLOAT32,), NONE, images, RGB))
     np.testing.assert_allclose(
         lowered.logits, model.predict(images.astype(np.float32) / 127.5 - 1, verbose=0), atol=1e-4
@@ -103,7 +101,7 @@ def test_probabilities_of_a_saved_model_are_noticed(keras: Any, tmp_path: Path) 
 
 def test_a_logit_bias_becomes_part_of_the_last_layer(keras: Any, tmp_path: Path) -> None:
     path = save(network(keras, (8, 8, 1), keras.layers.Dense(2)), tmp_path)
-    images = pixels(GREY.input)
+    images = random_images(5, GREY.input)
     biased = dataclasses.replace(GREY, logit_bias={GREY.labels[1]: 0.5})
     plain, moved = (lower(Job(path, (FLOAT32, INT8), images, images, declared)) for declared in (GREY, biased))
     np.testing.assert_allclose(moved.logits, plain.logits + np.array([0, 0.5]), atol=1e-6)
@@ -184,7 +182,7 @@ def test_under_another_backend_the_work_is_done_in_a_process_of_its_own(
     keras: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = save(network(keras, (8, 8, 1), keras.layers.Dense(2)), tmp_path)
-    images = pixels(GREY.input)
+    images = random_images(5, GREY.input)
     job = Job(path, (FLOAT32, Recipe("int8", "int8")), images, images, GREY)
     here = lower(job)
     monkeypatch.setattr(lowering, "_keras_is_on_tensorflow", lambda: False)
