@@ -193,5 +193,5 @@ def _full() -> Response:
 
 
 def _report(request: Request, error: Exception) -> Response:
-    _log.error("page: %s on %s: %s", type(error).__name__, request.url.path, error)
+    _log.error("page: %s on %s: %s", type(error).__name__, request.scope["path"], error)
     return PlainTextResponse("internal error\n", 500)

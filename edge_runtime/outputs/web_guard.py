@@ -86,12 +86,12 @@ class Guard:
                 message = {**message, "headers": [*message["headers"], *extra]}
             await send(message)
 
-        request = Request(scope, receive)
-        answer = await self._refusal(request)
+        answer = await self._refusal(Request(scope, receive), scope["path"])
         await (answer or self._app)(scope, receive, send_with_headers)
 
-    async def _refusal(self, request: Request) -> Response | None:
-        if request.url.path in OPEN_PATHS:
+    async def _refusal(self, request: Request, path: str) -> Response | None:
+        # `path` is what routes are chosen by. `request.url` is not: Starlette before 1.0.1 builds it from the Host header.
+        if path in OPEN_PATHS:
             return None
         if self._token is None:
             if is_loopback(_host_name(request.headers.get("host", ""))):
@@ -103,13 +103,13 @@ class Guard:
         if scheme.lower() == "bearer" and self._matches(bearer.strip(), self._token):
             return None
         offered = request.query_params.get("token")
-        if request.method == "POST" and request.url.path == "/login":
+        if request.method == "POST" and path == "/login":
             offered = parse_qs((await _short_body(request)).decode("utf-8", "replace")).get("token", [""])[0]
         if offered is not None and self._matches(offered.strip(), self._token):
-            return self._welcome(request)
+            return self._welcome(request, path)
         if offered is not None:
             await asyncio.sleep(REFUSAL_DELAY_S)
-        if request.url.path in ("/", "/login"):
+        if path in ("/", "/login"):
             return HTMLResponse(self._login_page, 401)
         return PlainTextResponse("a token is needed\n", 401, headers={"www-authenticate": "Bearer"})
 
@@ -117,10 +117,10 @@ class Guard:
     def _matches(offered: str, wanted: str) -> bool:
         return hmac.compare_digest(offered.encode(), wanted.encode())
 
-    def _welcome(self, request: Request) -> Response:
-        path = "/" if request.url.path == "/login" else "/" + request.url.path.lstrip("/")  # never another host
-        response = RedirectResponse(path, 303)  # leaves the token out of the address bar and the history
-        secure = request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
+    def _welcome(self, request: Request, path: str) -> Response:
+        target = "/" if path == "/login" else "/" + path.lstrip("/")  # never another host
+        response = RedirectResponse(target, 303)  # leaves the token out of the address bar and the history
+        secure = request.headers.get("x-forwarded-proto", request.scope["scheme"]) == "https"
         response.set_cookie(
             self._cookie, self._session, max_age=COOKIE_MAX_AGE_S, httponly=True, samesite="strict", secure=secure
         )

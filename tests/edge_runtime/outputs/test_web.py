@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 import cv2
 import numpy as np
@@ -188,6 +189,22 @@ def test_without_the_token_nothing_but_health_is_shown(guarded: WebOutput, make_
     assert status == 401
     assert b"<form" in body
     assert ask(guarded, "/healthz")[0] == 200
+
+
+@pytest.mark.parametrize("host", ["x/healthz?", "x/style.css?", "x/login?", "["])
+def test_the_host_header_opens_nothing(
+    guarded: WebOutput, make_result: Make, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from starlette.requests import Request
+
+    def url_of_old(request: Request) -> SplitResult:  # Starlette before 1.0.1
+        return urlsplit(f"http://{request.headers['host']}{request.scope['path']}")
+
+    monkeypatch.setattr(Request, "url", property(url_of_old))
+    guarded.write(make_result(), None)
+    for path in ("/metrics", "/picture", "/events", "/"):
+        assert ask(guarded, path, {"Host": host})[0] == 401, path
+    assert ask(guarded, f"/?token={TOKEN}", {"Host": host})[0] == 303
 
 
 @pytest.mark.parametrize("wrong", ["", "a-token-of-this-tesT", "ä", TOKEN + "x", "\N{PILE OF POO}"])
