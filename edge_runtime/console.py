@@ -8,10 +8,12 @@ import json
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 _real_stdout: TextIO | None = None
+_redirecting = threading.RLock()  # two threads that redirect stderr at once would lose it for good
 
 Progress = Callable[[int, int], None]
 """Called with (done, total)."""
@@ -108,22 +110,37 @@ def percent_ci(fraction: float, interval: tuple[float, float]) -> str:
 
 @contextlib.contextmanager
 def quiet_native() -> Iterator[None]:
-    """Hold back what native code writes to stderr; replayed only when the block raises."""
-    try:
-        stderr = sys.__stderr__.fileno() if sys.__stderr__ else 2
-        saved = os.dup(stderr)
-    except (OSError, ValueError):
-        yield
-        return
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), stderr)
+    """Hold back what is written to stderr, by native code and every thread; replayed only when the block raises."""
+    with _redirecting:
         try:
+            stderr = sys.__stderr__.fileno() if sys.__stderr__ else 2
+            saved = os.dup(stderr)
+        except (OSError, ValueError):
             yield
-        except BaseException:
-            os.dup2(saved, stderr)
-            held.seek(0)
-            os.write(stderr, held.read())
-            raise
-        finally:
-            os.dup2(saved, stderr)
-            os.close(saved)
+            return
+        with tempfile.TemporaryFile() as held:
+            os.dup2(held.fileno(), stderr)
+            try:
+                yield
+            except BaseException:
+                os.dup2(saved, stderr)
+                held.seek(0)
+                os.write(stderr, held.read())
+                raise
+            finally:
+                os.dup2(saved, stderr)
+                os.close(saved)
+
+
+def quiet_opencv() -> None:
+    """From here on OpenCV and its FFmpeg say nothing: who opens a source says what is wrong, and without its password.
+
+    For threads, where `quiet_native` would swallow what others say. OPENCV_LOG_LEVEL and OPENCV_FFMPEG_LOGLEVEL in the
+    environment win.
+    """
+    import cv2
+
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
+    if "OPENCV_LOG_LEVEL" not in os.environ:
+        set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel  # which, depends on the version
+        set_level(0)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from ..errors import DeviceError
+from ..errors import DeviceError, OptionError
 from ..preprocess import IMAGE_SUFFIXES
 from .camera import Camera
 from .live import LiveCamera, Patience
@@ -14,7 +15,7 @@ from .live import LiveCamera, Patience
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv"})
 URL = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|srt)://", re.IGNORECASE)
 PICAMERA = re.compile(r"picamera(:\d+)?")
-STREAM_PATIENCE = Patience(tries=3)  # then the stream has ended
+STREAM_PATIENCE = Patience(tries=3)  # over HTTP a wrong address and a lost camera look the same
 
 
 def open_camera(
@@ -28,8 +29,9 @@ def open_camera(
     """The camera for `--source`: a device number, `picamera` (or `picamera:1`), a file, a folder, or a URL.
 
     colour: something shows the picture, so a camera that could give grey alone gives colour as well. size_wh and fps
-    are asked of a camera. wait: a camera that is not there yet is waited for.
-    Raises DeviceError when the source does not exist or refuses, RuntimeMissingError without picamera2.
+    are asked of a camera. wait: a camera that is not there yet is waited for, and one that is lost for ever.
+    Raises DeviceError when the source does not exist or refuses, OptionError for a URL that is malformed,
+    RuntimeMissingError without picamera2.
     """
     if _is_usb(source):
         from .usb import UsbCapture
@@ -59,11 +61,17 @@ def open_camera(
 def _open_url(url: str, wait: bool) -> Camera:
     from .stream import StreamCapture, without_password
 
+    try:
+        _ = urlsplit(url).port
+    except ValueError as error:
+        raise OptionError(
+            f"{without_password(url)} has no valid host and port: write / ? # @ in a password as %2F %3F %23 %40"
+        ) from error
     if _is_remote_file(url):
         from .video_file import VideoFile
 
         return VideoFile(url)
-    patience = STREAM_PATIENCE if url.lower().startswith("http") else Patience()
+    patience = STREAM_PATIENCE if url.lower().startswith("http") and not wait else Patience()
     return LiveCamera(without_password(url), partial(StreamCapture, url), wait=wait, patience=patience)
 
 

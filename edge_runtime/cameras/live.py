@@ -37,7 +37,7 @@ class Capture(Protocol):
 class Patience:
     """How a lost camera is waited for: first and longest pause in seconds (each is twice the one before), and tries.
 
-    tries: None for ever. A stream that does not come back within its tries has ended.
+    tries: None for ever. A camera that does not come back within its tries has failed for good.
     """
 
     first_s: float = 0.5
@@ -72,8 +72,6 @@ class LiveCamera(Camera):
     ) -> None:
         self.source = source
         self.fps = 0.0
-        self.skipped = 0
-        """Frames that came while the one before was still in work."""
         self._open_capture = open_capture
         self._patience = patience or Patience()
         self._clock = clock
@@ -90,7 +88,10 @@ class LiveCamera(Camera):
         self._thread.start()
 
     def read(self) -> Frame | None:
-        """The newest frame not yet given, waiting for it; None when the stream ended or `stop` was called."""
+        """The newest frame not yet given, waiting for it; None when the stream ended in order or `stop` was called.
+
+        Raises DeviceError when it was lost and did not come back.
+        """
         with self._changed:
             while self._newest is None and not self._ended and not self._stopping.is_set():
                 self._changed.wait(POLL_S)
@@ -133,43 +134,38 @@ class LiveCamera(Camera):
             try:
                 if capture is None:
                     capture = self._open()
-                    if failures:
-                        note(f"camera {self.source} is back")
                     self._cut = True
                 grabbed = capture.grab()
-                if grabbed is None and self._patience.tries is None:
-                    raise DeviceError("it gives no more frames")
             except DeviceError as error:
                 if capture is not None:
                     capture.close()
                     capture = None
                 failures += 1
-                if not self._wait(error, failures):
-                    return
+                self._wait(error, failures)
                 continue
             if grabbed is None:
                 break
+            if failures:
+                note(f"camera {self.source} is back")
             failures = 0
             self._publish(*grabbed)
         if capture is not None:
             capture.close()
 
-    def _wait(self, error: DeviceError, failures: int) -> bool:
-        """Pause before the next try; False when there is none."""
+    def _wait(self, error: DeviceError, failures: int) -> None:
+        """Pause before the next try. Raises DeviceError when there is none left."""
         tries = self._patience.tries
         if tries is not None and failures > tries:
-            note(f"stream {self.source} has ended: {error}")
-            return False
+            raise DeviceError(f"{self.source} did not come back in {tries} tries: {error} (--wait tries for ever)")
         pause_s = self._patience.pause_s(failures)
         if failures == 1 or pause_s == self._patience.longest_s:
             note(f"camera {self.source}: {error}; trying again")
-        return not self._stopping.wait(pause_s)
+        self._stopping.wait(pause_s)
 
     def _publish(self, image: Image, colour: Image | None) -> None:
         with self._changed:
             index = self._taken
             if self._newest is not None:
-                self.skipped += 1
                 self._cut = self._cut or self._newest.cut
             self._newest = Frame(image, index, self._clock() - self._started, colour, cut=self._cut)
             self._cut = False

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..console import quiet_native
+from ..console import note, quiet_opencv
 from ..errors import DeviceError
 from ..preprocess import Image
 from .live import Capture
@@ -20,15 +20,16 @@ class UsbCapture(Capture):
     """An open V4L2 device.
 
     MJPG is asked for before the size: uncompressed, USB 2 carries 640×480 at 30 a second and little more. One buffer,
-    so that a frame is never old. What the driver granted is read back, as it may refuse each silently.
+    so that a frame is never old. What the driver granted is read back, as it may refuse each silently; another size
+    than `size_wh` is reported.
     """
 
     def __init__(self, device: Path, size_wh: tuple[int, int] | None = None, fps: float | None = None) -> None:
         """Open the device. Raises DeviceError: absent, not permitted, busy, or no capture device."""
         self._name = str(device)
         _check_access(device)
-        with quiet_native():
-            self._video = cv2.VideoCapture(self._name, cv2.CAP_V4L2)
+        quiet_opencv()
+        self._video = cv2.VideoCapture(self._name, cv2.CAP_V4L2)
         if not self._video.isOpened():
             raise DeviceError(
                 f"{device} does not open: it is in use (fuser {device} shows by whom) or is no capture device "
@@ -41,10 +42,9 @@ class UsbCapture(Capture):
         self._video.set(cv2.CAP_PROP_FPS, fps or 30)
         self._video.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         self.fps = max(0.0, self._video.get(cv2.CAP_PROP_FPS))
-        self.granted_wh = (
-            int(self._video.get(cv2.CAP_PROP_FRAME_WIDTH)),
-            int(self._video.get(cv2.CAP_PROP_FRAME_HEIGHT)),
-        )
+        granted = int(self._video.get(cv2.CAP_PROP_FRAME_WIDTH)), int(self._video.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        if size_wh is not None and granted != size_wh:
+            note(f"camera {device} gives {granted[0]}x{granted[1]}, not the {width}x{height} asked for")
 
     def grab(self) -> tuple[Image, Image | None]:
         """The next frame, BGR. Raises DeviceError when the driver gives none (OpenCV waits 10 s for one)."""

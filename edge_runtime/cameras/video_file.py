@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from ..console import note, quiet_native
+from ..console import note, quiet_opencv
 from ..errors import DeviceError
 from .camera import Camera, Frame
 from .stream import without_password
@@ -29,9 +28,8 @@ class VideoFile(Camera):
         self.source = without_password(str(source))
         if "://" not in self.source:
             _check_file(Path(source))
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET: this class says itself what is wrong
-        with quiet_native():
-            self._video = cv2.VideoCapture(str(source))
+        quiet_opencv()
+        self._video = cv2.VideoCapture(str(source))
         if not self._video.isOpened():
             raise DeviceError(
                 f"{self.source} is not a video that OpenCV can decode: convert it to MP4 (H.264) or MJPEG AVI"

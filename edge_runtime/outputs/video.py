@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from ..annotate import annotate
-from ..console import quiet_native
+from ..console import quiet_opencv
 from ..errors import DeviceError, OptionError
 from ..preprocess import Image
 from ..results import FrameResult, TrackedFace
@@ -71,8 +71,8 @@ class AnnotatedVideo(Output):
         first = self._held[0][1]
         self._size_wh = (first.shape[1], first.shape[0])
         codec = cv2.VideoWriter.fourcc(*CODECS[self._path.suffix.lower()])
-        with quiet_native():
-            self._writer = cv2.VideoWriter(str(self._path), codec, self._fps, self._size_wh)
+        quiet_opencv()
+        self._writer = cv2.VideoWriter(str(self._path), codec, self._fps, self._size_wh)
         if not self._writer.isOpened():
             raise DeviceError(f"this OpenCV cannot encode {self._path.suffix}: try .avi")
         self._end_s = times[0]

@@ -1,8 +1,10 @@
 import doctest
 import subprocess
 import sys
+import threading
 
 import pytest
+from cv2 import CAP_FFMPEG, VideoCapture
 from edge_emotion.edge_runtime import console
 
 
@@ -37,6 +39,35 @@ def test_native_noise_is_held_back_unless_it_explains_an_error() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "the reason"
+
+
+def test_two_threads_that_hold_noise_back_do_not_lose_stderr() -> None:
+    program = (
+        "import sys, threading\n"
+        "from edge_emotion.edge_runtime.console import note, quiet_native\n"
+        "entered, leave = threading.Event(), threading.Event()\n"
+        "def first():\n"
+        "    with quiet_native(): entered.set(); leave.wait(0.3)\n"
+        "def second():\n"
+        "    entered.wait()\n"
+        "    with quiet_native(): leave.set(); one.join(0.3)\n"
+        "one, two = threading.Thread(target=first), threading.Thread(target=second)\n"
+        "one.start(); two.start(); one.join(); two.join()\n"
+        "note('still here')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "still here"
+
+
+def test_a_thread_that_opens_a_source_takes_no_message_of_another(capfd: pytest.CaptureFixture[str]) -> None:
+    opening = threading.Thread(target=lambda: [VideoCapture(f"rtsp://127.0.0.1:1/{i}", CAP_FFMPEG) for i in range(20)])
+    console.quiet_opencv()
+    opening.start()
+    said = 0
+    while opening.is_alive() or not said:
+        console.note("a message")
+        said += 1
+    assert capfd.readouterr().err.count("a message") == said
 
 
 def test_progress_is_silent_when_stderr_is_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:

@@ -31,7 +31,7 @@ def test_a_source_that_is_nothing_lists_what_there_is(source: str) -> None:
         open_camera(source)
 
 
-def test_http_streams_end_and_cameras_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_http_streams_are_given_up_unless_waited_for_and_cameras_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[tuple[str, live.Patience | None]] = []
 
     class Noted:
@@ -43,6 +43,7 @@ def test_http_streams_end_and_cameras_do_not(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(choice, "LiveCamera", Noted)
     for source in ("0", "rtsp://me:secret@host/live", "http://me:secret@host/stream"):
         open_camera(source)
+    open_camera("http://host/stream", wait=True)
     names, patience = zip(*made, strict=True)
-    assert names == ("0", "rtsp://host/live", "http://host/stream")
-    assert [p.tries if p else None for p in patience] == [None, None, 3]
+    assert names == ("0", "rtsp://host/live", "http://host/stream", "http://host/stream")
+    assert [p.tries if p else None for p in patience] == [None, None, 3, None]

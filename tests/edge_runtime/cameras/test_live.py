@@ -1,4 +1,5 @@
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -79,14 +80,13 @@ def test_frames_come_with_rising_time_and_numbers_in_the_order_given() -> None:
     assert not first.cut
 
 
-def test_the_newest_frame_wins_and_skipped_ones_are_counted() -> None:
+def test_the_newest_frame_wins() -> None:
     scripts = Scripts([1, 2, 3, None])
     with LiveCamera("0", scripts, patience=Patience(tries=0)) as camera:
         scripts.let(4)
         camera._thread.join(5)  # all frames came before anyone looked
         assert value(camera) == 3
         assert camera.read() is None
-        assert camera.skipped == 2
 
 
 def test_a_lost_camera_is_reported_and_tried_again_and_its_first_frame_is_a_cut(
@@ -112,16 +112,42 @@ def test_a_lost_camera_is_reported_and_tried_again_and_its_first_frame_is_a_cut(
     assert [script.closed for script in scripts.opened] == [1, 1] or scripts.opened[0].closed == 1
 
 
-def test_a_stream_that_does_not_come_back_has_ended(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_camera_is_back_only_with_a_frame(capsys: pytest.CaptureFixture[str]) -> None:
+    silent = DeviceError("it gives no frames")
+    scripts = Scripts([1, silent], [silent], [silent], [2])
+    with LiveCamera("0", scripts, patience=QUICK) as camera:
+        scripts.let()
+        assert value(camera) == 1
+        scripts.let(3)
+        while len(scripts.opened) < 4:
+            time.sleep(0.001)
+        assert "is back" not in capsys.readouterr().err
+        scripts.let()
+        assert value(camera) == 2
+    assert capsys.readouterr().err.count("is back") == 1
+
+
+def test_a_stream_that_does_not_come_back_has_failed() -> None:
     gone = DeviceError("it does not answer")
     scripts = Scripts([1, DeviceError("no more frames")], gone, gone)
     with LiveCamera("http://x/y", scripts, patience=Patience(0.001, 0.002, tries=2)) as camera:
         scripts.let(1)
         assert value(camera) == 1
         scripts.let(1)
+        for _ in range(2):
+            with pytest.raises(DeviceError, match=r"http://x/y did not come back in 2 tries: it does not answer"):
+                camera.read()
+
+
+def test_a_stream_that_ends_in_order_is_not_tried_again(capsys: pytest.CaptureFixture[str]) -> None:
+    scripts = Scripts([1, None])
+    with LiveCamera("http://x/y", scripts, wait=True) as camera:
+        scripts.let(1)
+        assert value(camera) == 1
+        scripts.let(1)
         assert camera.read() is None
-        assert camera.read() is None
-    assert "has ended: it does not answer" in capsys.readouterr().err
+    assert len(scripts.opened) == 1
+    assert capsys.readouterr().err == ""
 
 
 def test_an_absent_camera_is_refused_at_once_or_waited_for() -> None:

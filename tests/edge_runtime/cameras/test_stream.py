@@ -1,3 +1,4 @@
+import doctest
 import http.server
 import threading
 from collections.abc import Iterator
@@ -6,9 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from edge_emotion.edge_runtime.cameras import open_camera
+from edge_emotion.edge_runtime.cameras import open_camera, stream
 from edge_emotion.edge_runtime.cameras.stream import StreamCapture, without_password
-from edge_emotion.edge_runtime.errors import DeviceError
+from edge_emotion.edge_runtime.errors import DeviceError, OptionError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,12 +17,12 @@ from ..pan_zoom import frames, write
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """`/stream`: 12 frames of multipart MJPEG, then the end. `/clip.avi`: a whole file. Anything else: 404."""
+    """`/stream`: 12 frames of multipart MJPEG, then the end. `/clip…`: a whole file. Anything else: 404."""
 
     clip = b""
 
     def do_GET(self) -> None:
-        if self.path.startswith("/clip.avi"):
+        if self.path.startswith("/clip"):
             self.send_response(200)
             self.send_header("Content-Length", str(len(Handler.clip)))
             self.end_headers()
@@ -61,7 +62,9 @@ def test_an_mjpeg_stream_is_read_to_its_end(server: str) -> None:
 
     def read_on() -> None:
         while True:
-            levels.append(int(capture.grab()[0].mean()))
+            grabbed = capture.grab()
+            assert grabbed is not None
+            levels.append(int(grabbed[0].mean()))
 
     with pytest.raises(DeviceError, match="no more frames"):
         read_on()
@@ -76,6 +79,14 @@ def test_a_video_file_behind_a_url_gives_every_frame(server: str) -> None:
         assert len(list(iter(camera.read, None))) == 15
 
 
+@pytest.mark.parametrize("wait", [False, True])
+def test_a_video_whose_url_does_not_say_so_is_fetched_once(server: str, wait: bool) -> None:
+    with open_camera(f"{server}/clip", wait=wait) as camera:
+        frames = list(iter(camera.read, None))
+    assert frames
+    assert not any(frame.cut for frame in frames[1:])
+
+
 def test_an_address_without_a_stream_is_refused_without_its_password(server: str) -> None:
     address = server.replace("http://", "http://me:secret@") + "/nothing"
     with pytest.raises(DeviceError, match="does not answer") as refused:
@@ -88,6 +99,36 @@ def test_no_password_survives(host: str, password: str) -> None:
     shown = without_password(f"rtsp://user:{password}@{host}:554/live?a=b")
     assert shown == f"rtsp://{host}:554/live?a=b"
     assert without_password(f"rtsp://{host}/live") == f"rtsp://{host}/live"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://host/videostream.cgi?user=admin&pwd=secret&rate=1", "http://host/videostream.cgi?user=…&pwd=…&rate=1"),
+        ("http://host/x?loginuse=me&LoginPas=secret@2&channel=1", "http://host/x?loginuse=…&LoginPas=…&channel=1"),
+        ("https://host/live.m3u8?access_token=secret", "https://host/live.m3u8?access_token=…"),
+        ("rtsp://host:554/user=me&password=secret&channel=1", "rtsp://host:554/user=…&password=…&channel=1"),
+        ("rtsp://me:pa#secret@host", "rtsp://host"),
+        ("rtsp://me:pa/secret@host:554/live", "rtsp://host:554/live"),
+        ("rtsp://me:secret@[::1]:554/live", "rtsp://[::1]:554/live"),
+        ("rtsp://[::1]:554/live@2", "rtsp://[::1]:554/live@2"),
+        ("rtsp://host:554/live@2", "rtsp://host:554/live@2"),
+        ("rtsp://[cam/live", "rtsp://[cam/live"),
+    ],
+)
+def test_what_is_shown_of_a_url(url: str, shown: str) -> None:
+    assert without_password(url) == shown
+
+
+@pytest.mark.parametrize("url", ["rtsp://[cam/live", "rtsp://me:pa#secret@host/live", "http://host:eighty/"])
+def test_a_malformed_address_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(OptionError, match="no valid host and port") as refused:
+        open_camera(url)
+    assert "secret" not in str(refused.value)
+
+
+def test_the_docstring_examples_hold() -> None:
+    assert doctest.testmod(stream).failed == 0
 
 
 def test_a_path_is_left_alone() -> None:

@@ -67,8 +67,10 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_mjpg_is_asked_for_before_the_size_and_one_buffer_last(device: Path) -> None:
-    capture = UsbCapture(device, (1280, 720))
+def test_mjpg_is_asked_for_before_the_size_and_one_buffer_last(
+    device: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    UsbCapture(device, (1280, 720))
     assert [key for key, _ in Driver.asked] == [
         cv2.CAP_PROP_FOURCC,
         cv2.CAP_PROP_FRAME_WIDTH,
@@ -77,12 +79,12 @@ def test_mjpg_is_asked_for_before_the_size_and_one_buffer_last(device: Path) -> 
         cv2.CAP_PROP_BUFFERSIZE,
     ]
     assert Driver.asked[0][1] == MJPG == int.from_bytes(b"MJPG", "little")
-    assert capture.granted_wh == (1280, 720)
+    assert capsys.readouterr().err == ""
 
 
-def test_what_was_granted_is_read_back_when_the_driver_refuses(device: Path) -> None:
+def test_what_was_granted_is_said_when_the_driver_refuses(device: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capture = UsbCapture(device, (4000, 3000), fps=240)
-    assert capture.granted_wh == (640, 480)
+    assert "video0 gives 640x480, not the 4000x3000 asked for" in capsys.readouterr().err
     assert capture.fps == 30
 
 
