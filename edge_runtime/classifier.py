@@ -17,7 +17,7 @@ from . import metadata as model_metadata
 from .console import note
 from .errors import ModelError
 from .interpreter import BACKENDS, Interpreter, load_backend, open_interpreter
-from .labels import class_indices
+from .labels import class_indices, select_classes
 from .metadata import ModelMetadata, strip
 from .metrics import softmax
 from .preprocess import Image, prepare
@@ -72,18 +72,26 @@ class EmotionClassifier:
     ) -> None:
         """Open a model.
 
-        model: a path, the name of a bundled model, or the file's bytes. metadata: for a file that carries none.
-        classes: report only these, renormalised. device: `cpu`, or an Edge TPU as `usb`, `usb:0`, `pci:0`; `auto`
-        takes one for a model compiled for it. Where none works, that is said and the CPU is used.
+        model: a path, the name of a bundled model, or the file's bytes. metadata: for a file that carries none, or in
+        place of its own. classes: report only these, renormalised. device: `cpu`, or an Edge TPU as `usb`, `usb:0`,
+        `pci:0`; `auto` takes one for a model compiled for it. Where none works, that is said and the CPU is used.
         Raises ModelError, RuntimeMissingError, or OptionError for an unknown backend or device.
         """
         name, content = _read(model)
+        if content[4:8] != b"TFL3":
+            keras = name.endswith((".keras", ".h5", ".hdf5"))
+            raise ModelError(
+                f"{name} is not a TFLite file{f': edge-emotion convert {name} makes one' if keras else ''}"
+            )
         name, content, tpu = _place(name, content, backend, device)
         self.device = "cpu" if tpu is None else f"edgetpu {tpu}".strip()
         """Where it runs."""
         known = metadata or model_metadata.parse(content)
         if known is None:
-            raise ModelError(f"{name} carries no metadata: give its labels and input with --labels and --input")
+            raise ModelError(
+                f"{name} carries no metadata: give its labels and input with --labels and --input (one that had some "
+                "was cut off: copy it again)"
+            )
         self.metadata: ModelMetadata = known
         self.sha256 = hashlib.sha256(content).hexdigest()
         self.size_bytes = len(content)
@@ -98,7 +106,7 @@ class EmotionClassifier:
         if metadata is not None:  # declared, so nobody said whether there is a softmax at the end
             self.metadata = replace(metadata, outputs=_kind_of_outputs(self._interpreter, metadata))
         self._chosen = class_indices(classes, self.metadata.labels) if classes else None
-        self.labels = tuple(classes) if classes else self.metadata.labels
+        self.labels = select_classes(classes, self.metadata.labels) if classes else self.metadata.labels
 
     @property
     def backend(self) -> str:

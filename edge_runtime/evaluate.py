@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .classifier import EmotionClassifier, LogitsModel
 from .dataset import Dataset, Split
-from .errors import DatasetError
+from .errors import DatasetError, OptionError
 from .labels import class_indices
 from .metadata import ModelMetadata
 from .metrics import Metrics, score, softmax
@@ -72,8 +72,13 @@ def evaluate(model: LogitsModel, split: Split, progress: Callable[[int, int], No
 
 
 def open_model(model: str, declared: ModelMetadata | None = None, backend: str = "auto") -> LogitsModel:
-    """A `.keras` file through the training side, anything else on the TFLite runtime, one interpreter a core."""
+    """A `.keras` file through the training side, anything else on the TFLite runtime, one interpreter a core.
+
+    declared: for a TFLite file; OptionError for another.
+    """
     if Path(model).suffix in (".keras", ".h5", ".hdf5"):
+        if declared is not None:
+            raise OptionError(f"--labels and --input describe a TFLite file, and {model} is none")
         keras_model = import_module("edge_emotion.train.keras_model")
         opened: LogitsModel = keras_model.KerasClassifier.open(Path(model))
         return opened
@@ -133,5 +138,6 @@ def load_split_for(
     progress: Callable[[int, int], None] | None = None,
 ) -> Split:
     """The split prepared for this model: the asked classes, else the model's own that the data has, in its order."""
-    wanted = classes or tuple(label for label in model.metadata.labels if label in dataset.classes)
+    there = {name.lower() for name in dataset.classes}
+    wanted = classes or tuple(label for label in model.metadata.labels if label.lower() in there)
     return dataset.load(split, model.metadata.input, wanted or model.metadata.labels, progress)

@@ -103,7 +103,10 @@ class TFLiteInterpreter:
         self._levels = _all_levels(self.output_quantisation)
 
     def __call__(self, pixels: Image) -> NDArray[np.float32]:
-        """Outputs, float32 (classes,), of prepared uint8 pixels (H, W, C)."""
+        """Outputs, float32 (classes,), of prepared uint8 pixels (H, W, C). Raises ModelError for any others."""
+        if pixels.shape != self._staging.shape[1:] or pixels.dtype != np.uint8:
+            wanted = self._staging.shape[1:]
+            raise ModelError(f"the model takes uint8 pixels {wanted}, got {pixels.dtype} {pixels.shape}: use `prepare`")
         cv2.LUT(pixels, self._table, self._staging[0])
         self._runtime.set_tensor(self._in, self._staging)
         self._runtime.invoke()

@@ -21,20 +21,25 @@ def nearest(name: str, known: Sequence[str]) -> str:
 
 
 def select_classes(wanted: Sequence[str], available: Sequence[str]) -> tuple[str, ...]:
-    """The wanted classes in the wanted order, checked against those that exist.
+    """The wanted classes in the wanted order, as those that exist spell them; upper and lower case are the same.
 
     Raises OptionError for an unknown class, a repeated one, or fewer than two.
+
+    >>> select_classes(["happy", "angry"], ["Angry", "Happy", "Sad"])
+    ('Happy', 'Angry')
     """
+    spelling = {name.lower(): name for name in available} | {name: name for name in available}
     for name in wanted:
-        if name not in available:
+        if name not in spelling and name.lower() not in spelling:
             raise OptionError(f"unknown class {name!r}: {nearest(name, available)}")
-    if len(set(wanted)) != len(wanted):
+    chosen = tuple(spelling[name if name in spelling else name.lower()] for name in wanted)
+    if len(set(chosen)) != len(chosen):
         raise OptionError(f"a class is named twice in {','.join(wanted)}: name each once")
-    if len(wanted) < 2:
+    if len(chosen) < 2:
         raise OptionError(f"at least two classes are needed, got {','.join(wanted) or 'none'}")
-    return tuple(wanted)
+    return chosen
 
 
 def class_indices(wanted: Sequence[str], labels: Sequence[str]) -> NDArray[np.int64]:
-    """Positions of the wanted classes among a model's outputs, shape (len(wanted),)."""
+    """Positions of the wanted classes among a model's outputs, shape (len(wanted),), as `select_classes` finds them."""
     return np.array([list(labels).index(name) for name in select_classes(wanted, labels)], dtype=np.int64)

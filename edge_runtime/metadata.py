@@ -10,12 +10,13 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import math
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from .errors import ModelError
 
@@ -26,6 +27,7 @@ RESIZE = "halve-then-linear-exact"
 _TFLITE_MEMBER = "metadata.json"
 _KERAS_MEMBER = "edge-emotion.json"
 _CONVERSION_MEMBER = "conversion.json"
+_T = TypeVar("_T")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # fixed zip time: the same model gives the same bytes
 
 
@@ -44,8 +46,8 @@ class InputSpec:
             raise ModelError(f"input size must be 1 to 4096 pixels, got {self.width}x{self.height}")
         if self.colour not in ("grey", "rgb"):
             raise ModelError(f"input colour must be grey or rgb, got {self.colour!r}")
-        if not self.low < self.high:
-            raise ModelError(f"input range must rise, got {self.low} to {self.high}")
+        if not -math.inf < self.low < self.high < math.inf:
+            raise ModelError(f"input range must be finite and rise, got {self.low} to {self.high}")
 
     @property
     def channels(self) -> int:
@@ -134,6 +136,16 @@ class ModelMetadata:
         """A JSON-ready dict, with `schema_version`."""
         return {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self), "labels": list(self.labels)}
 
+    def renamed(self, labels: Sequence[str]) -> ModelMetadata:
+        """The same model with other names for its outputs, in their order. Raises ModelError for another number."""
+        if len(labels) != len(self.labels):
+            raise ModelError(
+                f"the model has {len(self.labels)} outputs ({', '.join(self.labels)}), got {len(labels)} names"
+            )
+        new = dict(zip(self.labels, labels, strict=True))
+        bias = {new[label]: value for label, value in self.logit_bias.items()}
+        return dataclasses.replace(self, labels=tuple(labels), logit_bias=bias)
+
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> ModelMetadata:
         """The inverse of `to_json`. Unknown keys of a newer minor writer are ignored.
@@ -173,27 +185,26 @@ def attach(tflite: bytes, metadata: ModelMetadata, conversion: Mapping[str, Any]
 
 
 def strip(tflite: bytes) -> bytes:
-    """The flatbuffer alone, as a compiler wants it."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(tflite)) as archive:
-            start = min((info.header_offset for info in archive.infolist()), default=archive.start_dir)
-    except zipfile.BadZipFile:
-        return tflite
-    return tflite[:start]
+    """The flatbuffer alone, as a compiler wants it. Raises ModelError when the metadata behind it is damaged."""
+
+    def start(archive: zipfile.ZipFile) -> int:
+        return min((info.header_offset for info in archive.infolist()), default=archive.start_dir)
+
+    return tflite[: _from_zip(io.BytesIO(tflite), start, "the model")]
 
 
 def parse(tflite: bytes) -> ModelMetadata | None:
-    """The metadata appended to a TFLite file's bytes, or None when there is none."""
+    """The metadata appended to a TFLite file's bytes, or None when there is none. Raises ModelError: it is damaged."""
     return _read_member(io.BytesIO(tflite), _TFLITE_MEMBER, "the model")
 
 
 def parse_conversion(tflite: bytes) -> dict[str, Any] | None:
-    """The record of how a TFLite file was made, or None when it carries none."""
+    """The record of how a TFLite file was made, or None when it carries none. Raises ModelError: it is damaged."""
     return _read_document(io.BytesIO(tflite), _CONVERSION_MEMBER, "the model")
 
 
 def read(path: Path) -> ModelMetadata | None:
-    """The metadata inside a `.tflite` or `.keras` file, or None when there is none."""
+    """The metadata inside a `.tflite` or `.keras` file, or None when there is none. ModelError: it is damaged."""
     return _read_member(path, _KERAS_MEMBER if path.suffix == ".keras" else _TFLITE_MEMBER, path.name)
 
 
@@ -225,13 +236,9 @@ def _read_member(source: Path | io.BytesIO, member: str, name: str) -> ModelMeta
 
 
 def _read_document(source: Path | io.BytesIO, member: str, name: str) -> dict[str, Any] | None:
-    try:
-        with zipfile.ZipFile(source) as archive:
-            text = archive.read(member)
-    except (zipfile.BadZipFile, KeyError):
+    text = _from_zip(source, lambda archive: archive.read(member) if member in archive.namelist() else None, name)
+    if text is None:
         return None
-    except OSError as error:
-        raise ModelError(f"cannot read {name}: {error.strerror or error}") from error
     try:
         document = json.loads(text)
     except ValueError as error:
@@ -239,3 +246,18 @@ def _read_document(source: Path | io.BytesIO, member: str, name: str) -> dict[st
     if not isinstance(document, dict):
         raise ModelError(f"the metadata inside {name} is not a JSON object")
     return document
+
+
+def _from_zip(source: Path | io.BytesIO, read: Callable[[zipfile.ZipFile], _T], name: str) -> _T | None:
+    """What `read` finds in a file that ends in a zip, or None for one that does not."""
+    try:
+        if isinstance(source, Path):
+            source.open("rb").close()  # is_zipfile would say no of a file that cannot be read
+        if not zipfile.is_zipfile(source):
+            return None
+        with zipfile.ZipFile(source) as archive:
+            return read(archive)
+    except OSError as error:
+        raise ModelError(f"cannot read {name}: {error.strerror or error}") from error
+    except Exception as error:  # zipfile raises eight kinds, depending on which byte is wrong
+        raise ModelError(f"the metadata inside {name} is damaged ({error}): copy the file again") from error

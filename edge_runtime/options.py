@@ -10,7 +10,8 @@ import typer
 
 from .errors import ModelError, OptionError
 from .labels import nearest
-from .metadata import InputSpec, ModelMetadata
+from .metadata import InputSpec, ModelMetadata, read
+from .zoo import resolve
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, and nothing else there.")]
 Data = Annotated[Path, typer.Option("--data", help="Dataset: a folder or a .zip of class folders.")]
@@ -69,7 +70,30 @@ def parse_declared(labels: str | None, input_spec: str | None) -> ModelMetadata 
             spec = InputSpec(int(width), int(height), colour, float(low), float(high))  # type: ignore[arg-type]
         except (ValueError, ModelError) as error:
             raise OptionError(f"--input is written like 64x64:grey:-1:1, got {input_spec!r} ({error})") from error
-    return ModelMetadata(tuple(name.strip() for name in labels.split(",")), spec)
+    try:
+        return ModelMetadata(tuple(name.strip() for name in labels.split(",")), spec)
+    except ModelError as error:
+        raise OptionError(f"--labels: {error}") from error
+
+
+def declare(model: str, labels: str | None, input_spec: str | None) -> ModelMetadata | None:
+    """What `--labels` and `--input` say of a model, a path or the name of a bundled one; None when neither is given.
+
+    Of a file with metadata they replace the names and nothing else. Raises OptionError: not written as they should be,
+    another number of names, or `--input` for a file that says its own; ModelError: no such file.
+    """
+    if labels is None and input_spec is None:
+        return None
+    known = read(resolve(model))
+    if known is not None and input_spec is not None:
+        raise OptionError(f"--input is for a file without metadata: {model} says its own input")
+    declared = parse_declared(labels, input_spec)
+    if known is None or declared is None:
+        return declared
+    try:
+        return known.renamed(declared.labels)
+    except ModelError as error:
+        raise OptionError(f"--labels: {error}") from error
 
 
 def parse_logit_bias(text: str | None, labels: Sequence[str]) -> dict[str, float]:

@@ -108,7 +108,14 @@ def halve(image: Image) -> Image:
 
 
 def prepare(image: Image, spec: InputSpec) -> Image:
-    """An image of any size and colour as the model's pixels: uint8, (height, width, channels)."""
+    """An image of any size and colour as the model's pixels: uint8, (height, width, channels).
+
+    Raises ImageError for what is not a uint8 array (H, W), (H, W, 1) or (H, W, 3) with pixels in it.
+    """
+    if not isinstance(image, np.ndarray):
+        raise ImageError(f"an image is a uint8 array, got {type(image).__name__} (cv2.imread gives None of no image)")
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (1,), (3,)):
+        raise ImageError(f"an image is a uint8 array (H, W) or (H, W, 3), got {image.dtype} {image.shape}")
     if image.size == 0:
         raise ImageError("image has no pixels")
     return np.ascontiguousarray(resize(to_colour(image, spec), spec.size_wh).reshape(spec.shape))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from .errors import ModelError, OptionError
+from .labels import select_classes
 from .smoothing import Smoothing
 
 
@@ -70,7 +72,7 @@ class RunConfig:
             raise OptionError(f"--size must be 16x16 to 8192x8192, got {self.size[0]}x{self.size[1]}")
         if self.fps is not None and not 0 < self.fps <= 1000:
             raise OptionError(f"--fps must be above 0 and at most 1000, got {self.fps:g}")
-        if self.rotate_mb < 0 or self.keep < 1:
+        if not 0 <= self.rotate_mb < math.inf or self.keep < 1:
             raise OptionError(f"--rotate-mb must be 0 or more and --keep 1 or more, got {self.rotate_mb}, {self.keep}")
         if self.jsonl is not None and self.jsonl == self.csv:
             raise OptionError(f"--jsonl and --csv cannot share {self.jsonl}: give one of them another file")
@@ -88,17 +90,17 @@ class RunConfig:
 
     @property
     def labels_in_order(self) -> tuple[str, ...]:
-        """The labels that results will have. Raises ModelError when the model does not exist or does not say."""
-        from . import metadata, zoo
+        """The labels that results will have.
 
-        if self.classes is not None:
-            return self.classes
-        if self.labels is not None:
-            return tuple(name.strip() for name in self.labels.split(","))
-        found = metadata.read(zoo.resolve(self.model))
+        Raises ModelError when the model does not exist or does not say, OptionError for classes that it does not have.
+        """
+        from . import metadata, zoo
+        from .options import declare
+
+        found = declare(self.model, self.labels, self.input) or metadata.read(zoo.resolve(self.model))
         if found is None:
             raise ModelError(f"{self.model} holds no labels: give them with --labels")
-        return found.labels
+        return select_classes(self.classes, found.labels) if self.classes else found.labels
 
     @property
     def is_live(self) -> bool:

@@ -61,15 +61,15 @@ def pinned_sha256() -> dict[str, str]:
 
 
 def resolve(model: Path | str) -> Path:
-    """A path as given when it exists, else the bundled model of that name. Raises ModelError naming the nearest."""
+    """A path as given when it is a file, else the bundled model of that name. Raises ModelError naming the nearest."""
     path = Path(model)
-    if path.exists():
+    if path.exists() and not path.is_dir():
         return path
     bundled = bundled_models()
     if str(model) in bundled:
         return bundled[str(model)]
     known = f"; bundled: {nearest(str(model), tuple(bundled))}" if bundled else ""
-    raise ModelError(f"model {model} does not exist{known}")
+    raise ModelError(f"model {model} {'is a folder' if path.is_dir() else 'does not exist'}{known}")
 
 
 def store() -> Path:

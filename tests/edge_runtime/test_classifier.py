@@ -1,6 +1,8 @@
 import dataclasses
 import shutil
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from edge_emotion.edge_runtime import EmotionClassifier, ModelMetadata, Predicti
 from edge_emotion.edge_runtime import metadata as model_metadata
 from edge_emotion.edge_runtime.classifier import to_logits
 from edge_emotion.edge_runtime.dataset import Split
-from edge_emotion.edge_runtime.errors import ModelError, OptionError
+from edge_emotion.edge_runtime.errors import ImageError, ModelError, OptionError
 from edge_emotion.edge_runtime.evaluate import evaluate
 from edge_emotion.edge_runtime.metrics import softmax
 
@@ -91,7 +93,7 @@ def test_a_softmax_in_a_file_without_metadata_is_noticed(
 ) -> None:
     """Taken for logits, 70 % would be shown as 47 %: a second softmax flattens what it is given."""
     bare = tmp_path / "bare.tflite"
-    bare.write_bytes(b"TFL3")
+    bare.write_bytes(b"\0\0\0\0TFL3")
     monkeypatch.setattr("edge_emotion.edge_runtime.classifier.open_interpreter", lambda *_: Fixed(*outputs))
     with EmotionClassifier(bare, metadata=ModelMetadata(("a", "b", "c"))) as classifier:
         assert classifier.metadata.outputs == kind
@@ -125,10 +127,48 @@ def test_a_missing_or_foreign_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="does not exist"):
         EmotionClassifier(tmp_path / "none.tflite")
     shutil.copy(__file__, tmp_path / "text.tflite")
-    with pytest.raises(ModelError, match="carries no metadata"):
-        EmotionClassifier(tmp_path / "text.tflite")
-    with pytest.raises(ModelError, match="not a whole TFLite file"):
-        EmotionClassifier(tmp_path / "text.tflite", metadata=ModelMetadata(("a", "b")))
+    for metadata in (None, ModelMetadata(("a", "b"))):
+        with pytest.raises(ModelError, match=r"text\.tflite is not a TFLite file$"):
+            EmotionClassifier(tmp_path / "text.tflite", metadata=metadata)
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+        archive.writestr("metadata.json", '{"keras_version": "3.0"}')
+    with pytest.raises(ModelError, match=r"is not a TFLite file: edge-emotion convert .*model\.keras makes one"):
+        EmotionClassifier(tmp_path / "model.keras")
+    (tmp_path / "cut.tflite").write_bytes(INT8.read_bytes()[:-300])
+    with pytest.raises(ModelError, match=r"cut\.tflite carries no metadata.*was cut off"):
+        EmotionClassifier(tmp_path / "cut.tflite")
+
+
+@pytest.mark.parametrize(
+    ("image", "got"),
+    [
+        (None, "got NoneType"),
+        ([[0, 1]], "got list"),
+        (np.zeros((48, 48), np.uint16), r"got uint16 \(48, 48\)"),
+        (np.zeros((48, 48, 3), np.float32), "got float32"),
+        (np.zeros((48, 48, 4), np.uint8), r"got uint8 \(48, 48, 4\)"),
+        (np.zeros((1, 48, 48, 3), np.uint8), r"got uint8 \(1, 48, 48, 3\)"),
+        (np.zeros(48, np.uint8), r"got uint8 \(48,\)"),
+        (np.zeros((0, 48), np.uint8), "no pixels"),
+    ],
+)
+def test_what_is_no_picture_is_said(image: Any, got: str) -> None:
+    with EmotionClassifier(INT8) as classifier, pytest.raises(ImageError, match=got):
+        classifier.predict(image)
+
+
+def test_pixels_that_are_not_prepared_for_the_model_get_no_answer() -> None:
+    with EmotionClassifier(INT8) as classifier:
+        for shape in ((64, 64, 1), (48, 48), (48, 48, 3)):
+            with pytest.raises(ModelError, match=r"takes uint8 pixels \(48, 48, 1\), got uint8 \("):
+                classifier.predict_prepared(np.full(shape, 255, np.uint8))
+
+
+def test_a_class_is_reported_as_the_model_spells_it() -> None:
+    metadata = ModelMetadata(("Dark", "Grey", "Bright"))
+    with EmotionClassifier(INT8, metadata=metadata, classes=("bright", "dark")) as classifier:
+        assert classifier.labels == ("Bright", "Dark")
+        assert classifier.predict(grey(0)).label == "Dark"
 
 
 def test_unknown_classes_are_refused() -> None:

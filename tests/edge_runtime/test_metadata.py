@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import io
 import json
@@ -8,7 +9,15 @@ from pathlib import Path
 import pytest
 from edge_emotion.edge_runtime import metadata
 from edge_emotion.edge_runtime.errors import ModelError
-from edge_emotion.edge_runtime.metadata import InputSpec, Measurement, ModelMetadata, attach, parse, strip
+from edge_emotion.edge_runtime.metadata import (
+    InputSpec,
+    Measurement,
+    ModelMetadata,
+    attach,
+    parse,
+    parse_conversion,
+    strip,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -97,7 +106,8 @@ def test_impossible_metadata_is_refused(fields: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"width": 0}, {"height": 5000}, {"colour": "cmyk"}, {"low": 1.0}, {"low": float("nan")}]
+    "fields",
+    [{"width": 0}, {"height": 5000}, {"colour": "cmyk"}, {"low": 1.0}, {"low": float("nan")}, {"high": float("inf")}],
 )
 def test_impossible_inputs_are_refused(fields: dict[str, object]) -> None:
     with pytest.raises(ModelError):
@@ -132,6 +142,31 @@ def test_a_broken_member_is_an_error_not_a_guess(text: bytes, tmp_path: Path) ->
         archive.writestr("metadata.json", text)
     with pytest.raises(ModelError, match=r"broken\.tflite is not"):
         metadata.read(path)
+
+
+@given(st.data())
+def test_damaged_metadata_is_an_error_of_the_model_and_nothing_else(data: st.DataObject) -> None:
+    content = bytearray(attach(FLATBUFFER, ModelMetadata(("a", "b")), {"recipe": "int8"}))
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(len(FLATBUFFER), len(content) - 1))] = data.draw(st.integers(0, 255))
+    for reads in (parse, parse_conversion, strip):
+        with contextlib.suppress(ModelError):
+            reads(bytes(content))
+
+
+@pytest.mark.parametrize("damaged", [b'"a"', b"PK\x01\x02"])
+def test_a_changed_byte_is_said_and_not_taken_for_no_metadata(damaged: bytes) -> None:
+    content = attach(FLATBUFFER, ModelMetadata(("a", "b")))
+    with pytest.raises(ModelError, match="damaged"):
+        parse(content.replace(damaged, b"x" * len(damaged)))
+
+
+def test_other_names_keep_everything_else() -> None:
+    model = ModelMetadata(("a", "b", "c"), temperature=0.8, crop_margin=0.1, logit_bias={"b": 0.2})
+    renamed = model.renamed(("x", "y", "z"))
+    assert renamed == dataclasses.replace(model, labels=("x", "y", "z"), logit_bias={"y": 0.2})
+    with pytest.raises(ModelError, match=r"has 3 outputs \(a, b, c\), got 2 names"):
+        model.renamed(("x", "y"))
 
 
 def test_read_of_a_missing_file_says_so(tmp_path: Path) -> None:

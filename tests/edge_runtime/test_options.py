@@ -1,9 +1,15 @@
+import dataclasses
+from pathlib import Path
+
 import pytest
-from edge_emotion.edge_runtime.errors import OptionError
-from edge_emotion.edge_runtime.metadata import InputSpec
-from edge_emotion.edge_runtime.options import parse_classes, parse_declared, parse_limit, parse_logit_bias
+from edge_emotion.edge_runtime import metadata
+from edge_emotion.edge_runtime.errors import ModelError, OptionError
+from edge_emotion.edge_runtime.metadata import InputSpec, ModelMetadata
+from edge_emotion.edge_runtime.options import declare, parse_classes, parse_declared, parse_limit, parse_logit_bias
 from hypothesis import given
 from hypothesis import strategies as st
+
+INT8 = Path(__file__).parents[1] / "models" / "brightness-int8.tflite"
 
 
 def test_classes() -> None:
@@ -35,11 +41,40 @@ def test_declared_input() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["64", "64x64:blue:0:1", "64x64:grey:1:0", "axb:grey:0:1", "64x64:grey:0", "0x4:grey:0:1"]
+    "text",
+    ["64", "64x64:blue:0:1", "64x64:grey:1:0", "axb:grey:0:1", "64x64:grey:0", "0x4:grey:0:1", "48x48:grey:0:inf"],
 )
 def test_wrong_inputs(text: str) -> None:
     with pytest.raises(OptionError, match="64x64:grey:-1:1"):
         parse_declared("a,b", text)
+
+
+@pytest.mark.parametrize("text", ["a,a", "a,,c", "a", ""])
+def test_wrong_labels(text: str) -> None:
+    with pytest.raises(OptionError, match="--labels: labels must be two or more distinct names"):
+        parse_declared(text, None)
+
+
+def test_of_a_file_with_metadata_labels_are_replaced_and_nothing_else() -> None:
+    known = metadata.read(INT8)
+    assert known is not None
+    assert declare(str(INT8), None, None) is None
+    assert declare(str(INT8), "x,y,z", None) == dataclasses.replace(known, labels=("x", "y", "z"))
+    with pytest.raises(OptionError, match=r"--labels: the model has 3 outputs \(dark, grey, bright\), got 2 names"):
+        declare(str(INT8), "x,y", None)
+    for labels in ("x,y,z", None):
+        with pytest.raises(OptionError, match="says its own input"):
+            declare(str(INT8), labels, "48x48:grey:0:1")
+
+
+def test_of_a_file_without_metadata_all_is_declared(tmp_path: Path) -> None:
+    bare = tmp_path / "bare.tflite"
+    bare.write_bytes(metadata.strip(INT8.read_bytes()))
+    assert declare(str(bare), "x,y,z", "48x48:grey:-1:1") == ModelMetadata(("x", "y", "z"), InputSpec(low=-1))
+    with pytest.raises(OptionError, match="needs --labels too"):
+        declare(str(bare), None, "48x48:grey:-1:1")
+    with pytest.raises(ModelError, match="does not exist"):
+        declare("none.tflite", "x,y,z", None)
 
 
 def test_an_input_without_labels_is_refused() -> None:

@@ -1,4 +1,5 @@
 import contextlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ def test_a_source_is_enough() -> None:
         ({"fps": 0.0}, "--fps"),
         ({"fps": float("nan")}, "--fps"),
         ({"rotate_mb": -1.0}, "--rotate-mb"),
+        ({"rotate_mb": float("inf")}, "--rotate-mb"),
         ({"keep": 0}, "--keep"),
         ({"jsonl": "-", "csv": "-"}, "cannot share -"),
         ({"half_life": -1.0}, "half-life"),
@@ -41,6 +43,14 @@ def test_a_source_is_enough() -> None:
 def test_values_out_of_range_and_contradictions_are_wrong_options(values: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         RunConfig(**{"source": "0", **values})
+
+
+def test_labels_are_those_that_results_will_have() -> None:
+    model = str(Path(__file__).parents[1] / "models" / "brightness-int8.tflite")
+    assert RunConfig("0", model).labels_in_order == ("dark", "grey", "bright")
+    assert RunConfig("0", model, labels="Night,Dusk,Day").labels_in_order == ("Night", "Dusk", "Day")
+    renamed = RunConfig("0", model, labels="Night,Dusk,Day", classes=("day", "night"))
+    assert renamed.labels_in_order == ("Day", "Night")
 
 
 @given(st.integers(0, 99999), st.integers(0, 99999))

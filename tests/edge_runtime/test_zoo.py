@@ -126,6 +126,15 @@ def test_a_name_is_a_path_first_then_a_bundled_model(bundled: Path, monkeypatch:
         zoo.resolve("edge-n")
 
 
+def test_a_folder_does_not_hide_a_bundled_model(bundled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("edge-m", "run"):
+        (tmp_path / name).mkdir()
+    assert zoo.resolve("edge-m") == bundled / "edge-m.tflite"
+    with pytest.raises(ModelError, match="model run is a folder"):
+        zoo.resolve("run")
+
+
 def test_the_list_shows_what_is_here_and_what_was_changed(bundled: Path, wheel: Callable[[bytes], Path]) -> None:
     def states() -> dict[str, str]:
         done = CliRunner().invoke(models_cli.app, ["list", "--json"])
