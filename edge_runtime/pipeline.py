@@ -14,6 +14,7 @@ from .cameras import Camera, Frame, open_camera
 from .classifier import EmotionClassifier, Prediction
 from .faces import Face, FaceDetector, crop, open_detector
 from .following import Follower
+from .outputs.choice import open_outputs
 from .outputs.output import Output, ViewerClosed
 from .pace import Pace
 from .preprocess import prepare
@@ -61,18 +62,25 @@ class Pipeline:
 
     @classmethod
     def open(cls, source: str, **options: Any) -> Pipeline:
-        """A pipeline on a source with options of `RunConfig` by name, such as `model="edge-s"`, `detector="haar"`."""
-        return cls.from_config(RunConfig(source, **options))
+        """A pipeline on a source with options of `RunConfig` by name, such as `model="edge-s"`, `csv="faces.csv"`.
+
+        It opens the outputs that they name. Raises what `RunConfig`, `open_outputs` and `from_config` raise.
+        """
+        config = RunConfig(source, **options)
+        return cls.from_config(config, open_outputs(config))
 
     @classmethod
     def from_config(cls, config: RunConfig, outputs: Sequence[Output] = ()) -> Pipeline:
-        """A pipeline as configured, with these outputs, which it closes. What was opened is closed again on failure."""
+        """A pipeline as configured, with these outputs, which it closes, and none that the configuration names.
+
+        What was opened is closed again on failure.
+        """
         from . import options
 
         with ExitStack() as stack:
             for output in outputs:
                 stack.callback(output.close)
-            declared = options.parse_declared(config.labels, config.input)
+            declared = options.declare(config.model, config.labels, config.input)
             classifier = stack.enter_context(
                 EmotionClassifier(
                     config.model,

@@ -17,6 +17,7 @@ from edge_emotion.edge_runtime.run_config import RunConfig
 from edge_emotion.edge_runtime.smoothing import Smoothing
 
 from .fakes import FakeCamera, FakeDetector, Kept, grey_frames
+from .pan_zoom import write
 
 MODEL = Path(__file__).parents[1] / "models" / "brightness-int8.tflite"
 DARK, BRIGHT = 0, 255
@@ -175,6 +176,16 @@ def test_open_takes_the_options_of_run_by_name(tmp_path: Path) -> None:
     assert json.loads(json.dumps(results[0].to_json()))["faces"][0]["state"] == "steady"
     with pytest.raises(OptionError, match="max-frames"):
         Pipeline.open(str(tmp_path), max_frames=0)
+
+
+def test_open_writes_to_the_outputs_it_is_asked_for(tmp_path: Path) -> None:
+    write(tmp_path / "a.avi", (frame.image for frame in grey_frames([DARK] * 5)))
+    rows, lines = tmp_path / "a.csv", tmp_path / "a.jsonl"
+    source = str(tmp_path / "a.avi")
+    with Pipeline.open(source, model=str(MODEL), detector="none", csv=str(rows), jsonl=str(lines)) as running:
+        results = list(running)
+    assert len(rows.read_text().splitlines()) == 6
+    assert [json.loads(line)["frame"] for line in lines.read_text().splitlines()] == [r.frame for r in results]
 
 
 def test_the_device_path_loads_no_tensorflow(tmp_path: Path) -> None:
