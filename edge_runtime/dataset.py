@@ -302,19 +302,36 @@ def _hidden(parts: Iterable[str]) -> bool:
 def _list(path: Path) -> list[str]:
     """Member names with forward slashes, relative to the dataset, files only."""
     if path.is_dir():
-        return [p.relative_to(path).as_posix() for p in sorted(path.rglob("*")) if p.is_file()]
+        return [file.relative_to(path).as_posix() for file in _files(path)]
     try:
         with zipfile.ZipFile(path) as archive:
-            names = [info.filename for info in archive.infolist() if not info.is_dir()]
+            names = [_name(info) for info in archive.infolist() if not info.is_dir()]
     except (zipfile.BadZipFile, OSError) as error:
         raise DatasetError(f"{path} is neither a folder nor a readable zip: {error}") from error
     for name in names:
-        if name.startswith(("/", "\\")) or ":" in name[:3] or ".." in PurePosixPath(name.replace("\\", "/")).parts:
+        if name.startswith("/") or ":" in name[:3] or ".." in PurePosixPath(name).parts:
             raise DatasetError(f"{path} holds {name!r}, which would leave the folder: refused")
     twice = [name for name, n in Counter(names).items() if n > 1]
     if twice:
         raise DatasetError(f"{path} holds {twice[0]!r} more than once: refused")
     return names
+
+
+def _files(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """Files below a folder, also through links, except one to a folder that it lies in."""
+    real = folder.resolve()
+    if real in above:
+        return
+    for entry in sorted(folder.iterdir()):
+        if entry.is_dir():
+            yield from _files(entry, above | {real})
+        elif entry.is_file():
+            yield entry
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    """With forward slashes, which some programs of Windows do not write (APPNOTE 4.4.17.1 asks for them)."""
+    return info.filename.replace("\\", "/")
 
 
 def _open(path: Path) -> AbstractContextManager[Callable[[str], bytes]]:
@@ -326,6 +343,7 @@ def _open(path: Path) -> AbstractContextManager[Callable[[str], bytes]]:
 class _ZipReader:
     def __init__(self, path: Path) -> None:
         self._archive = zipfile.ZipFile(path)
+        self._members = {_name(info): info for info in self._archive.infolist()}
 
     def __enter__(self) -> Callable[[str], bytes]:
         return self._read
@@ -335,7 +353,7 @@ class _ZipReader:
 
     def _read(self, name: str) -> bytes:
         try:
-            return self._archive.read(name)
+            return self._archive.read(self._members[name])
         except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
             logger.warning("cannot read %s from the archive: %s", name, error)
             return b""

@@ -120,6 +120,36 @@ def test_unreadable_images_are_skipped_and_named(tmp_path: Path, caplog: pytest.
     assert "2 unreadable image(s) skipped" in caplog.text
 
 
+@pytest.mark.parametrize("linked", ["data", "data/train", "data/validation/sad"])
+def test_links_to_folders_are_followed(tmp_path: Path, linked: str) -> None:
+    kaggle(tmp_path / "data")
+    elsewhere = tmp_path / "elsewhere" / Path(linked).name
+    elsewhere.parent.mkdir()
+    (tmp_path / linked).rename(elsewhere)
+    (tmp_path / linked).symlink_to(elsewhere)
+    found = open_dataset(tmp_path / "data")
+    assert found.load("train").counts == {"happy": 4, "sad": 4}
+    assert found.load("validation").counts == {"happy": 2, "sad": 2}
+
+
+def test_links_in_a_circle_end(tmp_path: Path) -> None:
+    kaggle(tmp_path)
+    (tmp_path / "train" / "up").symlink_to(tmp_path)
+    (tmp_path / "train" / "sad" / "other").symlink_to(tmp_path / "train" / "happy")
+    (tmp_path / "train" / "happy" / "other").symlink_to(tmp_path / "train" / "sad")
+    assert open_dataset(tmp_path).load("train").counts == {"happy": 4, "sad": 4}
+
+
+def test_a_zip_with_backslashes_is_read_as_one_with_slashes(tmp_path: Path) -> None:
+    folder = kaggle(tmp_path / "data")
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        for file in sorted(folder.rglob("*.png")):
+            archive.write(file, str(file.relative_to(folder)).replace("/", "\\"))
+    found = open_dataset(tmp_path / "data.zip")
+    assert found.load("train").sha256 == open_dataset(folder).load("train").sha256
+    assert found.sha256 == open_dataset(folder).sha256
+
+
 def test_what_is_no_image_is_not_listed(tmp_path: Path) -> None:
     kaggle(tmp_path)
     (tmp_path / "train" / "sad" / "notes.txt").write_text("x")
