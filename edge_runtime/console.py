@@ -22,7 +22,16 @@ Progress = Callable[[int, int], None]
 def emit(text: str) -> None:
     """A line of the result, on the real stdout."""
     out = _real_stdout or sys.stdout
-    print(text, file=out, flush=True)
+    print(printable(text, out.encoding or "utf-8"), file=out, flush=True)
+
+
+def printable(text: object, encoding: str = "utf-8") -> str:
+    r"""Text with what an encoding cannot carry as backslash escapes, such as a file name that is not UTF-8.
+
+    >>> printable("caf\udce9.png")
+    'caf\\udce9.png'
+    """
+    return str(text).encode(encoding, "backslashreplace").decode(encoding)
 
 
 def emit_json(document: Mapping[str, Any] | Sequence[Any]) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import console, options
+
+if TYPE_CHECKING:
+    from .faces import FaceDetector
 
 
 def evaluate(
@@ -33,18 +37,24 @@ def evaluate(
     Example: `edge-emotion evaluate edge-m.tflite --data faces.zip --classes angry,happy,neutral`
     """
     from .dataset import open_dataset
+    from .errors import OptionError
     from .evaluate import evaluate as run
     from .evaluate import load_split_for, open_model
+    from .faces import open_detector
 
-    with console.foreign_output_to_stderr():
-        classifier = open_model(model, options.parse_declared(labels, input_spec), backend)
+    if margin is not None and detector is None:
+        raise OptionError("--margin is how a face that --detector found is cropped: add --detector")
+    with console.foreign_output_to_stderr(), ExitStack() as stack:
+        finder = stack.enter_context(open_detector(detector)) if detector is not None else None
+        classifier = open_model(model, options.declare(model, labels, input_spec), backend)
         with console.progress("decoding") as bar:
             images = load_split_for(classifier, open_dataset(data), split, options.parse_classes(classes), bar)
         with console.progress("evaluating") as bar:
             result = run(classifier, images, bar)
         document = {"schema_version": 1, "model": model, **result.to_json()}
-        if detector is not None:
-            document["through_detector"] = _through_detector(classifier, images, detector, margin)
+        if finder is not None:
+            seen = _through_detector(classifier, images, finder, margin)
+            document["through_detector"] = {"detector": detector, **seen}
         if stress:
             document["stress"] = _under_stress(classifier, images)
         if as_json:
@@ -54,17 +64,15 @@ def evaluate(
             _print(document)
 
 
-def _through_detector(classifier: Any, images: Any, name: str, margin: float | None) -> dict[str, Any]:
+def _through_detector(classifier: Any, images: Any, detector: FaceDetector, margin: float | None) -> dict[str, Any]:
     from .evaluate import evaluate as run
-    from .faces import open_detector
     from .framing import through_detector
 
     chosen = classifier.metadata.crop_margin if margin is None else margin
-    with open_detector(name) as detector, console.progress("detecting") as bar:
+    with console.progress("detecting") as bar:
         framed = through_detector(images, classifier.metadata.input, detector, chosen, bar)
     own, same = run(classifier, framed.found).metrics, run(classifier, framed.same).metrics
     return {
-        "detector": name,
         "crop_margin": chosen,
         "asked": framed.asked,
         "n": own.n,

@@ -19,7 +19,8 @@ def predict(
     detector: options.Detector = "auto",
     no_detect: Annotated[bool, typer.Option("--no-detect", help="Each image is a face crop already.")] = False,
     save: Annotated[
-        Path | None, typer.Option("--save", help="Write an annotated copy: a file, or a folder for several images.")
+        Path | None,
+        typer.Option("--save", help="Write an annotated copy: a file, or a folder (one that is there, or no suffix)."),
     ] = None,
     labels: options.Labels = None,
     input_spec: options.Input = None,
@@ -29,23 +30,26 @@ def predict(
 ) -> None:
     """The apparent expression of each face in pictures: every class with its percentage, and the label.
 
+    A picture that cannot be read is left out (with `--json` it has an `error` and no faces), and the exit code is 1.
+
     Example: `edge-emotion predict photo.jpg --save annotated.jpg`
     """
     import cv2
 
     from .annotate import annotate
     from .classifier import EmotionClassifier
-    from .errors import DeviceError, OptionError
+    from .errors import DeviceError, ImageError, OptionError
     from .faces import crop, open_detector
     from .preprocess import read_image
 
-    if save is not None and len(images) > 1 and save.suffix:
-        raise OptionError(f"--save names one file, {save}, but there are {len(images)} images: name a folder")
+    targets = {} if save is None else _targets(save, images)
     for path in images:
         if not path.is_file():
             read_image(path)  # says why, before anything is opened
-    declared = options.parse_declared(labels, input_spec)
+    declared = options.declare(model, labels, input_spec)
     wanted = options.parse_classes(classes)
+    cv2.setNumThreads(threads)
+    failed: list[ImageError] = []
     documents: list[dict[str, Any]] = []
     with (
         EmotionClassifier(model, metadata=declared, classes=wanted, backend=backend, threads=threads) as classifier,
@@ -53,11 +57,16 @@ def predict(
     ):
         margin = classifier.metadata.crop_margin
         for path in images:
-            image = read_image(path)
+            try:
+                image = read_image(path)
+            except ImageError as error:
+                failed.append(error)
+                documents.append({"image": console.printable(path), "faces": [], "error": console.printable(error)})
+                continue
             results = [(face.box_xywh, classifier.predict(crop(image, face, margin))) for face in finder.detect(image)]
             documents.append(
                 {
-                    "image": str(path),
+                    "image": console.printable(path),
                     "faces": [
                         {
                             "box_xywh": list(box),
@@ -69,22 +78,41 @@ def predict(
                     ],
                 }
             )
-            if save is not None:
-                target = save if save.suffix else save / f"{path.stem}-annotated.jpg"
-                target.parent.mkdir(parents=True, exist_ok=True)
+            if target := targets.get(path):
                 drawn = annotate(image, [(box, f"{p.label} {100 * p.confidence:.0f} %") for box, p in results])
                 try:
-                    written = cv2.imwrite(str(target), drawn)
+                    encoded = cv2.imencode(target.suffix, drawn)[1].tobytes()
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(encoded)
                 except cv2.error as error:
                     raise OptionError(
                         f"--save {target}: OpenCV writes no {target.suffix} files, use .jpg or .png"
                     ) from error
-                if not written:
-                    raise DeviceError(f"cannot write {target}: is the folder writable?")
+                except OSError as error:
+                    raise DeviceError(f"cannot write {target}: {error.strerror or error}") from error
             if not as_json:
                 _print(documents[-1])
     if as_json:
         console.emit_json(documents)
+    if failed:
+        raise ImageError(f"{len(failed)} of {len(images)} pictures not done: {'; '.join(map(str, failed))}")
+
+
+def _targets(save: Path, images: list[Path]) -> dict[Path, Path]:
+    """Where the annotated copy of each picture goes. Raises OptionError when two would go to the same file."""
+    from .errors import OptionError
+
+    if save.suffix and not save.is_dir():
+        if len(images) > 1:
+            raise OptionError(f"--save names one file, {save}, but there are {len(images)} images: name a folder")
+        return {images[0]: save}
+    sources: dict[Path, Path] = {}
+    for image in images:
+        target = save / f"{image.stem}-annotated.jpg"
+        if target in sources:
+            raise OptionError(f"--save: {sources[target]} and {image} would both become {target}: save them one by one")
+        sources[target] = image
+    return {image: target for target, image in sources.items()}
 
 
 def _print(document: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..console import note
+from ..console import note, printable
 from ..errors import DeviceError, ImageError
 from ..preprocess import IMAGE_SUFFIXES, read_image
 from .camera import Camera, Frame
@@ -18,7 +18,7 @@ class ImageFolder(Camera):
 
     def __init__(self, path: Path) -> None:
         """List the pictures. Raises DeviceError when there are none."""
-        self.source = str(path)
+        self.source = printable(path)
         if path.is_dir():
             self._paths = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
         else:
@@ -39,7 +39,7 @@ class ImageFolder(Camera):
                 note(f"skipped: {error}")
                 continue
             self._given += 1
-            return Frame(image, self._given - 1, float(self._given - 1), name=str(path), cut=True)
+            return Frame(image, self._given - 1, float(self._given - 1), name=printable(path), cut=True)
         if not self._given:
             raise DeviceError(f"none of the {len(self._paths)} pictures of {self.source} can be read")
         return None

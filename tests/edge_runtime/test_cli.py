@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,41 @@ def test_version_and_bare_help(run: Run) -> None:
     code, out, err = run()
     assert code in (0, 2)  # with no command, older Typer exits 0 and newer 2
     assert "predict" in out + err
+
+
+def test_a_broken_opencv_is_told_by_doctor_and_keeps_no_other_command_from_starting(tmp_path: Path) -> None:
+    (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "NO_COLOR": "1"}
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        command = [sys.executable, "-m", "edge_emotion.edge_runtime.cli", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    assert call("--version")[:2] == (0, version("edge-emotion") + "\n")
+    code, out, _ = call("--help")
+    assert code == 0
+    assert all(name in out for name in cli.COMMANDS)
+    code, out, err = call("doctor", "--json")
+    assert (code, err) == (1, "")
+    found = {f["check"]: f for f in json.loads(out)["findings"]}
+    assert found["opencv"]["what"] == "this OpenCV needs a desktop's libraries"
+    assert "opencv-python-headless" in found["opencv"]["mend"]
+    assert found["models"]["mend"] == found["opencv"]["mend"]
+    code, _, err = call("run", "--source", "0")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "libGL.so.1" in err
+    assert "edge-emotion doctor" in err
+
+
+def test_every_public_name_can_be_imported_and_no_other() -> None:
+    from edge_emotion import edge_runtime
+
+    for name in edge_runtime.__all__:
+        assert getattr(edge_runtime, name).__name__ == name
+        assert name in dir(edge_runtime)
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = edge_runtime.nonsense  # type: ignore[attr-defined]
 
 
 def test_every_command_has_help_with_an_example(run: Run) -> None:
@@ -133,6 +169,57 @@ def test_predict_saves_an_annotated_copy(run: Run, picture: Path, tmp_path: Path
     assert "name a folder" in err
 
 
+def test_predict_saves_to_a_folder_whose_name_has_a_dot_and_overwrites_no_copy(
+    run: Run, picture: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out.v2").mkdir()
+    (tmp_path / "b").mkdir()
+    other = Path(shutil.copy(picture, tmp_path / "b" / "light.png"))
+    options = ("--no-detect", "--model", INT8, "--save", tmp_path / "out.v2")
+    assert run("predict", picture, other, *options)[0] == 0
+    written = {path.name for path in (tmp_path / "out.v2").iterdir()}
+    assert written == {"dark-annotated.jpg", "light-annotated.jpg"}
+    same = other.rename(other.with_name(picture.name))
+    code, out, err = run("predict", picture, same, *options)
+    assert (code, out) == (2, "")
+    assert "would both become" in err
+
+
+def test_a_picture_that_cannot_be_read_costs_no_other_its_result(run: Run, picture: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.png").touch()
+    arguments = ("predict", picture, tmp_path / "empty.png", picture, "--no-detect", "--model", INT8)
+    code, out, err = run(*arguments, "--json")
+    assert code == 1
+    first, failed, last = json.loads(out)
+    assert first == last
+    assert first["faces"][0]["label"] == "dark"
+    assert failed == {"image": str(tmp_path / "empty.png"), "faces": [], "error": f"{tmp_path / 'empty.png'} is empty"}
+    assert err == f"edge-emotion: 1 of 3 pictures not done: {tmp_path / 'empty.png'} is empty\n"
+    assert run(*arguments)[1].count("1 face") == 2
+
+
+def test_predict_shows_a_name_that_is_not_utf_8(picture: Path, tmp_path: Path) -> None:
+    odd = picture.rename(tmp_path / os.fsdecode(b"caf\xe9.png"))
+    command = [sys.executable, "-m", "edge_emotion.edge_runtime.cli", "predict", odd, "--no-detect", "--model", INT8]
+    done = subprocess.run([*command, "--save", tmp_path / "out"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert r"caf\udce9.png: 1 face" in done.stdout
+    assert len(list((tmp_path / "out").iterdir())) == 1
+
+
+def test_evaluate_refuses_a_detector_before_it_scores(run: Run, shades: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("scored first")
+
+    monkeypatch.setattr("edge_emotion.edge_runtime.evaluate.evaluate", never)
+    code, _, err = run("evaluate", INT8, "--data", shades, "--detector", "blzface")
+    assert code == 2
+    assert "did you mean blazeface" in err
+    code, _, err = run("evaluate", INT8, "--data", shades, "--margin", "0.1")
+    assert code == 2
+    assert "add --detector" in err
+
+
 def test_evaluate_json_has_the_contracts_keys(run: Run, shades: Path) -> None:
     code, out, _ = run("evaluate", INT8, "--data", shades, "--json")
     assert code == 0
@@ -149,6 +236,21 @@ def test_evaluate_prints_a_table_and_takes_a_subset(run: Run, shades: Path) -> N
     assert code == 0
     assert "n = 6" in out
     assert "100.00 %" in out
+
+
+def test_evaluate_with_other_names_keeps_the_models_input_and_temperature(run: Run, shades: Path) -> None:
+    for name, label in (("shadow", "dark"), ("fog", "grey"), ("Light", "bright")):
+        (shades / "validation" / label).rename(shades / "validation" / name)
+    code, out, _ = run("evaluate", INT8, "--data", shades, "--labels", "Shadow,fog,light", "--json")
+    assert code == 0
+    assert json.loads(out)["accuracy"] == 1.0
+    code, _, err = run("evaluate", INT8, "--data", shades, "--labels", "shadow,light,fog", "--input", "48x48:grey:-1:1")
+    assert code == 2
+    assert "says its own input" in err
+    Path("m.keras").write_bytes(b"")
+    code, _, err = run("evaluate", "m.keras", "--data", shades, "--labels", "a,b")
+    assert code == 2
+    assert "describe a TFLite file, and m.keras is none" in err
 
 
 def test_evaluate_of_what_is_not_there(run: Run, shades: Path, tmp_path: Path) -> None:

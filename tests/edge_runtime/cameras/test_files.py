@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,6 +87,13 @@ def test_a_folder_gives_its_pictures_by_name_each_a_cut(tmp_path: Path) -> None:
     assert [Path(frame.name).name for frame in frames] == ["a.png", "b.png", "c.bmp"]
     assert [frame.image[0, 0, 0] for frame in frames] == [10, 20, 30]
     assert [(frame.index, frame.time_s, frame.cut) for frame in frames] == [(0, 0, True), (1, 1, True), (2, 2, True)]
+
+
+def test_a_name_that_is_not_utf_8_is_shown_with_escapes(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.png")).write_bytes(cv2.imencode(".png", np.zeros((9, 9), np.uint8))[1].tobytes())
+    with open_camera(str(tmp_path)) as camera:
+        (frame,) = iter(camera.read, None)
+    assert Path(frame.name).name == r"caf\udce9.png"
 
 
 def test_one_picture_is_a_folder_of_one(tmp_path: Path) -> None:
