@@ -10,6 +10,9 @@ from ..preprocess import Image
 from ..results import SCHEMA_VERSION, FrameResult
 from .output import Output
 
+COLUMNS = ("schema_version", "source", "from_s", "until_s", "frames", "mean_faces", "most_faces")
+"""Keys of a document, before its probabilities."""
+
 
 class Recorder(Protocol):
     """What an aggregate is written to: JSON lines, CSV."""
@@ -47,14 +50,10 @@ class Interval:
 
     def to_json(self, until_s: float) -> dict[str, Any]:
         """No id, no box, no single face. probabilities: means over all faces of all frames; empty without faces."""
+        interval = (round(self.from_s, 3), round(until_s, 3), self.frames)
+        faces = (round(self.faces / self.frames, 4), self.most_faces)
         return {
-            "schema_version": SCHEMA_VERSION,
-            "source": self.source,
-            "from_s": round(self.from_s, 3),
-            "until_s": round(until_s, 3),
-            "frames": self.frames,
-            "mean_faces": round(self.faces / self.frames, 4),
-            "most_faces": self.most_faces,
+            **dict(zip(COLUMNS, (SCHEMA_VERSION, self.source, *interval, *faces), strict=True)),
             "probabilities": {label: round(total / self.faces, 6) for label, total in self.probabilities.items()},
         }
 

@@ -49,13 +49,20 @@ def open_outputs(config: RunConfig) -> list[Output]:
 
 def _records(config: RunConfig, target: str, kind: str) -> Output:
     """A record file in its format, of frames or of aggregates; behind a queue for a live camera."""
-    from .aggregate import Aggregate
-    from .csv import Csv
+    from . import aggregate, csv
     from .jsonl import JsonLines
     from .queued import Queued
     from .record_file import RecordFile
 
-    file = RecordFile(target, rotate_bytes=round(config.rotate_mb * 1e6), keep=config.keep)
-    records = JsonLines(file) if kind == "jsonl" else Csv(file)
-    output: Output = records if config.aggregate is None else Aggregate(config.aggregate, records)
+    def file(header: str = "") -> RecordFile:
+        return RecordFile(target, header=header, rotate_bytes=round(config.rotate_mb * 1e6), keep=config.keep)
+
+    records: JsonLines | csv.Csv
+    if kind == "jsonl":
+        records = JsonLines(file())
+    else:
+        labels = config.labels_in_order
+        columns = csv.FACE if config.aggregate is None else aggregate.COLUMNS
+        records = csv.Csv(file(csv.header(columns, labels)), labels)
+    output: Output = records if config.aggregate is None else aggregate.Aggregate(config.aggregate, records)
     return Queued(output, wait=False, limit=1024) if config.is_live else output

@@ -12,56 +12,44 @@ from ..results import FrameResult
 from .output import Output
 from .record_file import RecordFile
 
+FACE = ("source", "frame", "time_s", "id", "x", "y", "w", "h", "label", "confidence", "state")
+"""Columns of a face, before its probabilities."""
+
+
+def header(columns: Sequence[str], labels: Sequence[str]) -> str:
+    """The first line: columns, then one for each label's probability.
+
+    >>> header(("frames", "mean_faces"), ("happy", "sad"))
+    'frames,mean_faces,p_happy,p_sad\\n'
+    """
+    return _line([*columns, *(f"p_{label}" for label in labels)])
+
 
 class Csv(Output):
-    """Writes one row a face, with a header in each file; frames without faces leave no row."""
+    """Writes one row a face, into a file that begins with `header`; frames without faces leave no row."""
 
     needs_image = False
 
-    def __init__(self, file: RecordFile) -> None:
+    def __init__(self, file: RecordFile, labels: Sequence[str]) -> None:
         self._file = file
+        self._labels = labels
 
     def write(self, result: FrameResult, image: Image | None) -> None:
         """A row for each face."""
         for face in result.faces:
-            x, y, w, h = face.box_xywh
-            self.record(
-                {
-                    "source": result.source,
-                    "frame": result.frame,
-                    "time_s": result.time_s,
-                    "id": face.id,
-                    **{"x": x, "y": y, "w": w, "h": h},
-                    "label": face.label,
-                    "confidence": face.confidence,
-                    "state": face.state,
-                    "probabilities": face.probabilities,
-                }
-            )
+            at = (result.source, result.frame, result.time_s)
+            what = (face.label, face.confidence, face.state)
+            row = dict(zip(FACE, (*at, face.id, *face.box_xywh, *what), strict=True))
+            self.record({**row, "probabilities": face.probabilities})
 
     def record(self, document: Mapping[str, Any]) -> None:
-        """A flat document as a row; a mapping inside it becomes one column a key, named `p_KEY` for probabilities."""
-        flat = _flatten(document)
-        row = _line(list(flat.values()))
-        self._file.make_room(row)
-        if self._file.is_new:
-            self._file.append(_line(list(flat)))
-        self._file.append(row)
+        """A flat document as a row, its `probabilities` last: empty where there is none."""
+        values = [value for key, value in document.items() if key != "probabilities"]
+        self._file.append(_line([*values, *(document["probabilities"].get(label, "") for label in self._labels)]))
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-
-def _flatten(document: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in document.items():
-        if isinstance(value, Mapping):
-            prefix = "p" if key == "probabilities" else key
-            flat |= {f"{prefix}_{name}": inner for name, inner in value.items()}
-        else:
-            flat[key] = value
-    return flat
 
 
 def _line(values: Sequence[Any]) -> str:

@@ -8,7 +8,7 @@ import sys
 from io import FileIO
 from pathlib import Path
 
-from ..errors import DeviceError
+from ..errors import DeviceError, OutputError
 
 STDOUT = "-"
 
@@ -16,13 +16,17 @@ STDOUT = "-"
 class RecordFile:
     """Appends whole lines to a file, or to stdout for `-`. Nothing is held back: a killed process loses no line.
 
-    rotate_bytes: before it would grow past this size the file becomes `NAME.1`, the one before `NAME.2`, and so on;
-    `keep` of them stay. 0 never rotates.
+    header: first line of each file, written with the first record. rotate_bytes: before it would grow past this size
+    the file becomes `NAME.1`, the one before `NAME.2`, and so on; `keep` of them stay. 0 never rotates.
     """
 
-    def __init__(self, target: str, *, rotate_bytes: int = 0, keep: int = 10) -> None:
-        """Open for appending. Raises DeviceError when the file cannot be written."""
+    def __init__(self, target: str, *, header: str = "", rotate_bytes: int = 0, keep: int = 10) -> None:
+        """Open for appending. A last line that was cut off, by a power failure say, is ended.
+
+        Raises DeviceError when the file cannot be written, OutputError when it begins with another line than header.
+        """
         self._path = None if target == STDOUT else Path(target)
+        self._header = header
         self._rotate_bytes = rotate_bytes
         self._keep = keep
         self._size = 0
@@ -31,40 +35,53 @@ class RecordFile:
             try:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self._open(self._path)
+                if self._size:
+                    self._go_on(self._path)
             except OSError as error:
                 raise DeviceError(f"cannot write {self._path}: {error.strerror or error}") from error
-
-    @property
-    def is_new(self) -> bool:
-        """Whether nothing is written in the present file yet; stdout is new until the first line."""
-        return self._size == 0
-
-    def make_room(self, line: str) -> None:
-        """Begin a new file if this line would not fit. Called before `append` by formats that have a header."""
-        if self._path is not None and 0 < self._rotate_bytes < self._size + len(line.encode()) and self._size:
-            self._rotate(self._path)
 
     def append(self, line: str) -> None:
         """Write a line, which ends in a line break. Raises DeviceError, for instance on a full disk."""
-        self.make_room(line)
-        data = line.encode()
+        if self._path is not None and 0 < self._rotate_bytes < self._size + len(line.encode()) and self._size:
+            self._rotate(self._path)
+        text = line if self._size else self._header + line  # stdout is new until the first line
         if self._file is None:
-            sys.stdout.write(line)
+            sys.stdout.write(text)
             sys.stdout.flush()
+            self._size += len(text)
         else:
-            try:
-                written = self._file.write(data)
-            except OSError as error:
-                raise DeviceError(f"cannot write {self._path}: {error.strerror or error}") from error
-            if written != len(data):
-                raise DeviceError(f"cannot write {self._path}: the disk is full")
-        self._size += len(data)
+            self._write(self._file, text.encode())
 
     def close(self) -> None:
         """Close the file, after its bytes have reached the disk. May be called twice."""
         if self._file is not None and not self._file.closed:
             with self._file, contextlib.suppress(OSError):  # pipes and devices have no disk to reach
                 os.fsync(self._file.fileno())
+
+    def _write(self, file: FileIO, data: bytes) -> None:
+        try:
+            written = file.write(data)
+            if written != len(data):
+                file.truncate(file.tell() - written)  # no torn line
+                raise DeviceError(f"cannot write {self._path}: the disk is full")
+        except OSError as error:
+            raise DeviceError(f"cannot write {self._path}: {error.strerror or error}") from error
+        self._size += len(data)
+
+    def _go_on(self, path: Path) -> None:
+        """Behind what an earlier run wrote."""
+        with path.open("rb") as before:
+            first = before.readline()
+            before.seek(-1, os.SEEK_END)
+            last = before.read()
+        if self._header and first.rstrip(b"\r\n") != self._header.encode().rstrip():
+            self.close()
+            raise OutputError(
+                f"{path} has other columns than this run would write (other labels, --aggregate, or no header): "
+                "give another file, or move it away"
+            )
+        if last != b"\n" and self._file is not None:
+            self._write(self._file, b"\n")
 
     def _open(self, path: Path) -> FileIO:
         file = FileIO(path, "a")

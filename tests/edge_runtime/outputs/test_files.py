@@ -1,13 +1,16 @@
 import csv as csv_module
 import json
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from edge_emotion.edge_runtime.errors import DeviceError, OptionError
+from edge_emotion.edge_runtime.errors import DeviceError, OptionError, OutputError
+from edge_emotion.edge_runtime.outputs import aggregate, csv
 from edge_emotion.edge_runtime.outputs.aggregate import Aggregate
-from edge_emotion.edge_runtime.outputs.csv import Csv
 from edge_emotion.edge_runtime.outputs.jsonl import JsonLines
 from edge_emotion.edge_runtime.outputs.record_file import RecordFile
 from edge_emotion.edge_runtime.outputs.video import AnnotatedVideo
@@ -15,6 +18,12 @@ from edge_emotion.edge_runtime.outputs.window import Window
 from edge_emotion.edge_runtime.preprocess import Image
 
 from ..fakes import face, result
+
+LABELS = ("happy", "neutral", "sad")
+
+
+def csv_file(path: Path, columns: Sequence[str] = csv.FACE, labels: Sequence[str] = LABELS, **how: int) -> csv.Csv:
+    return csv.Csv(RecordFile(str(path), header=csv.header(columns, labels), **how), labels)
 
 
 def lines(path: Path) -> list[str]:
@@ -35,7 +44,7 @@ def test_each_line_is_on_disk_when_write_returns(tmp_path: Path) -> None:
 def test_a_second_run_appends(tmp_path: Path) -> None:
     path = tmp_path / "faces.csv"
     for _ in range(2):
-        with Csv(RecordFile(str(path))) as output:
+        with csv_file(path) as output:
             output.write(result(0, face(1), face(2)), None)
             output.write(result(1), None)
     rows = list(csv_module.DictReader(lines(path)))
@@ -47,7 +56,7 @@ def test_a_second_run_appends(tmp_path: Path) -> None:
 
 def test_rotation_keeps_the_newest_whole_lines_and_each_csv_has_its_header(tmp_path: Path) -> None:
     path = tmp_path / "faces.csv"
-    with Csv(RecordFile(str(path), rotate_bytes=400, keep=2)) as output:
+    with csv_file(path, rotate_bytes=400, keep=2) as output:
         for frame in range(40):
             output.write(result(frame, face()), None)
     names = sorted(p.name for p in tmp_path.iterdir())
@@ -116,12 +125,60 @@ def test_an_aggregate_holds_counts_and_means_and_no_single_face(tmp_path: Path) 
 
 def test_an_interval_without_frames_leaves_no_line(tmp_path: Path) -> None:
     path = tmp_path / "people.csv"
-    with Aggregate(10, Csv(RecordFile(str(path)))) as output:
+    with Aggregate(10, csv_file(path, aggregate.COLUMNS)) as output:
         output.write(result(0, face(), time_s=1), None)
         output.write(result(1, face(), time_s=95), None)
     rows = list(csv_module.DictReader(lines(path)))
     assert [row["from_s"] for row in rows] == ["0", "90"]
     assert rows[0]["p_happy"] == "0.75"
+
+
+def test_every_row_has_the_columns_of_the_header(tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    with Aggregate(1, csv_file(path, aggregate.COLUMNS)) as output:
+        output.write(result(0, time_s=0.5), None)  # nobody yet
+        output.write(result(1, face(), time_s=1.5), None)
+    first, second = csv_module.DictReader(lines(path))
+    assert (first["mean_faces"], first["p_happy"], first["p_sad"]) == ("0.0", "", "")
+    assert (second["p_happy"], second["p_sad"]) == ("0.75", "0.125")
+    assert all(None not in row and None not in row.values() for row in (first, second))
+
+
+@pytest.mark.parametrize(
+    ("columns", "labels"), [(csv.FACE, ("happy", "sad")), (csv.FACE, LABELS[::-1]), (aggregate.COLUMNS, LABELS)]
+)
+def test_a_file_with_other_columns_is_refused_and_stays(
+    tmp_path: Path, columns: Sequence[str], labels: Sequence[str]
+) -> None:
+    path = tmp_path / "faces.csv"
+    with csv_file(path) as output:
+        output.write(result(0, face()), None)
+    before = path.read_bytes()
+    with pytest.raises(OutputError, match=r"faces\.csv has other columns"):
+        csv_file(path, columns, labels)
+    assert path.read_bytes() == before
+
+
+def test_a_line_that_was_cut_off_swallows_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "faces.jsonl"
+    path.write_text('{"frame":1}\n{"fra')
+    with JsonLines(RecordFile(str(path))) as output:
+        output.record({"frame": 2})
+    assert lines(path) == ['{"frame":1}', '{"fra', '{"frame":2}']
+
+
+def test_a_disk_that_fills_up_keeps_whole_lines(tmp_path: Path) -> None:
+    path = tmp_path / "faces.jsonl"
+    program = (
+        "import resource, sys\n"
+        "from edge_emotion.edge_runtime.outputs.record_file import RecordFile\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (25, 25))\n"  # Python ignores SIGXFSZ: a short write, as with ENOSPC
+        "file = RecordFile(sys.argv[1])\n"
+        "for _ in range(3): file.append('0123456789\\n')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1].endswith("the disk is full")
+    assert path.read_text() == 2 * "0123456789\n"
 
 
 def picture(level: int = 0, size_wh: tuple[int, int] = (160, 120)) -> Image:
