@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..console import note, quiet_opencv
+from ..console import note, printable, quiet_opencv
 from ..errors import DeviceError
 from .camera import Camera, Frame
 from .stream import without_password
@@ -72,6 +72,8 @@ class VideoFile(Camera):
 
 
 def _check_file(path: Path) -> None:
+    if printable(path) != str(path):
+        raise DeviceError(f"the name of video {printable(path)} is not UTF-8, and OpenCV crashes on it: rename it")
     if not path.is_file():
         raise DeviceError(f"video {path} does not exist")
     if path.stat().st_size == 0:

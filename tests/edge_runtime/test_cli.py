@@ -200,8 +200,9 @@ def test_a_picture_that_cannot_be_read_costs_no_other_its_result(run: Run, pictu
 
 def test_predict_shows_a_name_that_is_not_utf_8(picture: Path, tmp_path: Path) -> None:
     odd = picture.rename(tmp_path / os.fsdecode(b"caf\xe9.png"))
-    command = [sys.executable, "-m", "edge_emotion.edge_runtime.cli", "predict", odd, "--no-detect", "--model", INT8]
-    done = subprocess.run([*command, "--save", tmp_path / "out"], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "edge_emotion.edge_runtime.cli", "predict", str(odd), "--no-detect"]
+    command += ["--model", str(INT8), "--save", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert r"caf\udce9.png: 1 face" in done.stdout
     assert len(list((tmp_path / "out").iterdir())) == 1

@@ -96,6 +96,12 @@ def test_a_name_that_is_not_utf_8_is_shown_with_escapes(tmp_path: Path) -> None:
     assert Path(frame.name).name == r"caf\udce9.png"
 
 
+def test_a_video_whose_name_is_not_utf_8_is_refused(video: Path) -> None:
+    odd = video.rename(video.with_name(os.fsdecode(b"caf\xe9.avi")))
+    with pytest.raises(DeviceError, match=r"caf\\udce9\.avi is not UTF-8"):
+        open_camera(str(odd))
+
+
 def test_one_picture_is_a_folder_of_one(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((10, 12), np.uint8))
     with open_camera(str(tmp_path / "a.png")) as camera:
