@@ -44,7 +44,10 @@ class StageGroup(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         module, attribute = COMMANDS[cmd_name].split(":")
-        target = getattr(import_module(module), attribute)
+        try:
+            target = getattr(import_module(module), attribute)
+        except ImportError as error:  # a broken OpenCV keeps neither --help nor the other commands from working
+            target = _unavailable(cmd_name, error)
         if not isinstance(target, typer.Typer):
             wrapper = typer.Typer(add_completion=False, rich_markup_mode="markdown")
             wrapper.command(cmd_name)(target)
@@ -52,6 +55,18 @@ class StageGroup(TyperGroup):
         command = typer.main.get_command(target)
         command.name = cmd_name
         return command
+
+
+def _unavailable(name: str, error: ImportError) -> typer.Typer:
+    """A command that is listed and, when called, raises why it cannot be loaded."""
+    unavailable = typer.Typer(add_completion=False)
+
+    @unavailable.command(name, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+    def fail() -> None:
+        """Cannot be loaded here: `edge-emotion doctor` says what mends it."""
+        raise error
+
+    return unavailable
 
 
 app = typer.Typer(
@@ -101,6 +116,8 @@ def main() -> None:
         with contextlib.suppress(OSError):
             sys.stdout.close()
         sys.exit(1)
+    except ImportError as error:
+        _fail(f"{error}: edge-emotion doctor says what mends it (--debug shows where)", 1, debug)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         _fail(f"{error.strerror or error}{where}", 1, debug)

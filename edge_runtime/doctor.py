@@ -18,6 +18,7 @@ ALL_CHECKS: tuple[Check, ...] = (
     doctor_software.check_opencv,
     doctor_software.check_extras,
     doctor_software.check_models,
+    doctor_software.check_detector,
     doctor_cameras.check_usb_cameras,
     doctor_cameras.check_csi_cameras,
     doctor_board.check_edge_tpu,

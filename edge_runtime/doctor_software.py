@@ -6,10 +6,14 @@ import json
 import re
 from collections.abc import Iterator
 
-from .board import System
+from . import zoo
+from .board import Ran, System
 from .doctor_check import Finding, Installation
+from .errors import ModelError
 
 SLOW_MS = 30.0  # one face; with detection on top, under ten frames a second
+SELF_TEST_S = 120  # it takes two on a desktop
+OPENCV_WHEEL = "'opencv-python-headless>=4.10,<5'"
 OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
 
 
@@ -62,7 +66,7 @@ def check_opencv(system: System, here: Installation) -> Iterator[Finding]:
             "warning",
             f"{' and '.join(several)} overwrite each other's files",
             f"{here.executable} -m pip uninstall -y {' '.join(several)}; "
-            f"{here.executable} -m pip install 'opencv-python-headless>=4.10,<5'",
+            f"{here.executable} -m pip install --force-reinstall {OPENCV_WHEEL}",
         )
     code = "import numpy, cv2; print(numpy.__version__, cv2.__version__, hasattr(cv2, 'CascadeClassifier'))"
     ran = system.run(here.executable, "-c", code, timeout_s=60)
@@ -76,7 +80,7 @@ def check_opencv(system: System, here: Installation) -> Iterator[Finding]:
                 "opencv",
                 "warning",
                 f"OpenCV {cv_version} has no Haar cascades: --detector haar will not work",
-                f"{here.executable} -m pip install 'opencv-python-headless>=4.10,<5'",
+                f"{here.executable} -m pip install {OPENCV_WHEEL}",
             )
         return
     yield _opencv_problem(ran.err, ran.code, here)
@@ -90,7 +94,8 @@ def _opencv_problem(error: str, code: int, here: Installation) -> Finding:
             "opencv",
             "stop",
             "this OpenCV needs a desktop's libraries",
-            f"{here.executable} -m pip uninstall -y opencv-python opencv-contrib-python; {pip} opencv-python-headless",
+            f"{here.executable} -m pip uninstall -y opencv-python opencv-contrib-python; "
+            f"{pip} --force-reinstall {OPENCV_WHEEL}",
         )
     if re.search(
         r"compiled using NumPy 1|_ARRAY_API not found|numpy\.core\.multiarray failed|dtype size changed", error
@@ -99,18 +104,12 @@ def _opencv_problem(error: str, code: int, here: Installation) -> Finding:
             "opencv",
             "stop",
             "OpenCV and numpy were built for each other's other version",
-            f"{pip} --upgrade --force-reinstall 'opencv-python-headless>=4.10,<5'",
+            f"{pip} --upgrade --force-reinstall {OPENCV_WHEEL}",
         )
     if "No module named" in error:
-        mend = (
-            f"{pip} 'opencv-python-headless>=4.10,<5'"
-            if here.bits == 64
-            else "sudo apt install python3-opencv opencv-data"
-        )
+        mend = f"{pip} {OPENCV_WHEEL}" if here.bits == 64 else "sudo apt install python3-opencv opencv-data"
         return Finding("opencv", "stop", last, mend)
-    return Finding(
-        "opencv", "stop", f"OpenCV cannot be imported: {last}", f"{pip} --force-reinstall opencv-python-headless"
-    )
+    return Finding("opencv", "stop", f"OpenCV cannot be imported: {last}", f"{pip} --force-reinstall {OPENCV_WHEEL}")
 
 
 def check_extras(system: System, here: Installation) -> Iterator[Finding]:
@@ -119,18 +118,16 @@ def check_extras(system: System, here: Installation) -> Iterator[Finding]:
         if all(name in here.packages for name in packages):
             yield Finding(option, "ok", ", ".join(f"{name} {here.packages[name]}" for name in packages))
         else:
-            install = f"{here.executable} -m pip install 'edge-emotion[{extra}]'"
+            install = f"{here.executable} -m pip install './edge-emotion[{extra}]'    # ./edge-emotion: your clone"
             yield Finding(option, "note", f"not installed; if you want it: {install}")
 
 
 def check_models(system: System, here: Installation) -> Iterator[Finding]:
     """The bundled models load, agree with what was recorded when they were made, and are fast enough."""
-    reinstall = f"{here.executable} -m pip install --force-reinstall --no-deps edge-emotion"
-    ran = system.run(here.executable, "-m", "edge_emotion.edge_runtime.self_test", timeout_s=120)
+    reinstall = f"{here.executable} -m pip install --force-reinstall --no-deps ./edge-emotion    # your clone"
+    ran = system.run(here.executable, "-m", "edge_emotion.edge_runtime.self_test", timeout_s=SELF_TEST_S)
     if ran.code != 0:
-        last = next((line for line in reversed(ran.err.splitlines()) if line.strip()), "")
-        how = f"crashes (signal {-ran.code})" if ran.code < 0 else last or f"ended with {ran.code}"
-        yield Finding("models", "stop", f"the bundled models do not run: {how}", reinstall)
+        yield _self_test_problem(ran, here, reinstall)
         return
     document = json.loads(ran.out)
     if not document["models"]:
@@ -144,6 +141,36 @@ def check_models(system: System, here: Installation) -> Iterator[Finding]:
         known = f"; no record for {', '.join(unknown)}" if unknown else "; outputs as recorded"
         yield Finding("models", "ok", f"loaded: {', '.join(document['models'])}{known}")
     yield _speed(document["speed"])
+
+
+def _self_test_problem(ran: Ran, here: Installation, reinstall: str) -> Finding:
+    last = next((line for line in reversed(ran.err.splitlines()) if line.strip()), f"ended with {ran.code}")
+    if ran.code == 124:
+        how, mend = (
+            f"not done after {SELF_TEST_S} s",
+            "end what keeps the machine busy (top shows it), and try once more",
+        )
+    elif re.search(r"cv2|libGL|libgthread|numpy|_ARRAY_API", last):
+        how, mend = last, _opencv_problem(ran.err, ran.code, here).mend
+    elif ran.code < 0 or re.search(r"^(ImportError|ModuleNotFoundError|OSError)|RuntimeMissingError", last):
+        how = f"crashes (signal {-ran.code})" if ran.code < 0 else last
+        is_litert = "ai-edge-litert" in here.packages or "tflite-runtime" not in here.packages
+        runtime = "ai-edge-litert" if is_litert else "tflite-runtime==2.14.0 'numpy<2'"
+        mend = f"{here.executable} -m pip install --force-reinstall {runtime}"
+    else:
+        how, mend = last, reinstall
+    return Finding("models", "stop", f"the bundled models do not run: {how}", mend)
+
+
+def check_detector(system: System, here: Installation) -> Iterator[Finding]:
+    """Which face detector `--detector auto` takes; one that was fetched is the pinned file."""
+    try:
+        found = zoo.fetched("blazeface")
+    except ModelError as error:
+        yield Finding("detector", "stop", str(error).partition(": fetch")[0], "edge-emotion models fetch blazeface")
+        return
+    text = "blazeface, as pinned" if found else "haar (edge-emotion models fetch blazeface gets a faster one)"
+    yield Finding("detector", "ok" if found else "note", text)
 
 
 def _speed(speed: dict[str, float | str]) -> Finding:

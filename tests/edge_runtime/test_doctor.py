@@ -9,10 +9,11 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import Any
 
 import pytest
-from edge_emotion.edge_runtime import cli, doctor_board, doctor_cameras, doctor_software
+from edge_emotion.edge_runtime import cli, doctor_board, doctor_cameras, doctor_software, zoo
 from edge_emotion.edge_runtime.board import LinuxSystem, Ran, read_board
 from edge_emotion.edge_runtime.doctor import ALL_CHECKS, examine, stops, to_json
 from edge_emotion.edge_runtime.doctor_check import Finding, Installation
@@ -184,6 +185,7 @@ NO_CV2 = "ModuleNotFoundError: No module named 'cv2'"
         (Ran(0, "2.4.6 5.0.0 False\n"), "warning", "'opencv-python-headless>=4.10,<5'"),
         (Ran(1, "", NUMPY_1_BUILT), "stop", "--upgrade --force-reinstall"),
         (Ran(1, "", NO_GL), "stop", "uninstall -y opencv-python"),
+        (Ran(1, "", NO_GL), "stop", "--force-reinstall 'opencv-python-headless>=4.10,<5'"),
         (Ran(1, "", NO_CV2), "stop", "install 'opencv-python-headless>=4.10,<5'"),
         (Ran(-11, "", ""), "stop", "--force-reinstall"),
         (Ran(124), "stop", "--force-reinstall"),
@@ -198,6 +200,7 @@ def test_opencv(ran: Ran, status: str, mend: str) -> None:
 def test_two_opencvs_in_one_place() -> None:
     here = replace(HERE, packages={**HERE.packages, "opencv-python": "4.12.0"})
     first, second = doctor_software.check_opencv(pi5(), here)
+    assert "install --force-reinstall" in first.mend  # the one that stays has lost files
     assert (first.status, second.status) == ("warning", "ok")
     assert "overwrite each other" in first.what
 
@@ -219,6 +222,47 @@ def test_models() -> None:
     assert "crashes (signal 11)" in crash.what
     failed = only(check(pi5(**{f"{PY} -m edge_emotion": Ran(1, "", "Traceback\nModelError: broken\n\n")}), HERE))
     assert "ModelError: broken" in failed.what
+
+
+@pytest.mark.parametrize(
+    ("ran", "mend"),
+    [
+        (Ran(1, "", NO_GL), "install --force-reinstall 'opencv-python-headless"),
+        (Ran(1, "", NO_CV2), "install 'opencv-python-headless"),
+        (Ran(1, "", NUMPY_1_BUILT), "install --upgrade --force-reinstall 'opencv-python-headless"),
+        (Ran(1, "", "ImportError: /x/ai_edge_litert/_pywrap.so: undefined symbol"), "--force-reinstall ai-edge-litert"),
+        (Ran(-11), "--force-reinstall ai-edge-litert"),
+        (Ran(124), "busy"),
+        (Ran(1, "", "ModelError: /x/edge-m.tflite is cut off"), "--force-reinstall --no-deps ./edge-emotion "),
+    ],
+)
+def test_models_that_do_not_run_are_mended_by_what_is_broken(ran: Ran, mend: str) -> None:
+    finding = only(doctor_software.check_models(pi5(**{f"{PY} -m edge_emotion": ran}), HERE))
+    assert finding.status == "stop"
+    assert mend in finding.mend
+    without = replace(HERE, packages={"tflite-runtime": "2.14.0"})
+    crash = only(doctor_software.check_models(pi5(**{f"{PY} -m edge_emotion": Ran(-11)}), without))
+    assert "--force-reinstall tflite-runtime==2.14.0" in crash.mend
+
+
+def test_no_mend_takes_a_package_from_pypi_that_is_not_there() -> None:
+    machine = pi5(**{f"{PY} -m edge_emotion": Ran(1, "", "ModelError: broken")})
+    findings = list(examine(machine, replace(HERE, packages={})))
+    texts = [text for f in findings for text in (f.what, f.mend) if "pip install" in text]
+    assert sum("edge-emotion" in text for text in texts) == 3
+    assert not any(re.search(r"(?<!/)edge-emotion(\[|$| )", text) for text in texts)
+
+
+def test_a_fetched_detector_that_is_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert only(doctor_software.check_detector(Machine(), HERE)).status == "note"
+    file = zoo.store() / zoo.FETCHABLE["blazeface"].file
+    file.parent.mkdir()
+    file.write_bytes(b"half a downl")
+    damaged = only(doctor_software.check_detector(Machine(), HERE))
+    assert (damaged.status, damaged.mend) == ("stop", "edge-emotion models fetch blazeface")
+    assert "not the pinned file" in damaged.what
+    assert "models fetch" not in damaged.what  # once is enough
 
 
 def test_a_camera_this_user_may_not_open() -> None:
@@ -410,4 +454,4 @@ def test_this_installation_and_every_check_here() -> None:
     assert here.major("numpy") >= 1
     assert here.major("no-such") == 0
     names: list[Callable[..., Any]] = list(ALL_CHECKS)
-    assert len(set(names)) == len(names) == 12
+    assert len(set(names)) == len(names) == 13
