@@ -186,7 +186,7 @@ def test_a_broken_file_is_a_row_beside_the_others(
     code, text, _ = run(capsys, monkeypatch, FLOAT, str(broken), "--labels", "a,b", *FAST)
     assert code == 0
     assert "broken, 1 thread: " in text
-    assert "not a whole TFLite file" in text
+    assert "is not a TFLite file" in text
 
 
 @pytest.mark.parametrize(
