@@ -69,7 +69,7 @@ def resolve(model: Path | str) -> Path:
     if str(model) in bundled:
         return bundled[str(model)]
     known = f"; bundled: {nearest(str(model), tuple(bundled))}" if bundled else ""
-    raise ModelError(f"model {model} {'is a folder' if path.is_dir() else 'does not exist'}{known}")
+    raise ModelError(f"model {model} {'is a folder, not a file' if path.is_dir() else 'does not exist'}{known}")
 
 
 def store() -> Path:

@@ -131,7 +131,7 @@ def test_a_folder_does_not_hide_a_bundled_model(bundled: Path, tmp_path: Path, m
     for name in ("edge-m", "run"):
         (tmp_path / name).mkdir()
     assert zoo.resolve("edge-m") == bundled / "edge-m.tflite"
-    with pytest.raises(ModelError, match="model run is a folder"):
+    with pytest.raises(ModelError, match="model run is a folder, not a file"):
         zoo.resolve("run")
 
 
