@@ -10,6 +10,7 @@ from typing import Any
 
 from ..edge_runtime.console import table
 from ..edge_runtime.errors import OptionError
+from ..edge_runtime.metrics import exceeds
 from .comparison import Change, Comparison, Limits, Verdict
 from .latency import Ratio, unpaired_ratio
 from .report import SCHEMA_VERSION, BenchReport
@@ -32,7 +33,7 @@ def compare_reports(report: BenchReport, baseline: Mapping[str, Any], name: str,
     if other:
         machine = ", ".join(str(baseline["environment"].get(key)) for key in other)
         notes.append(f"the baseline is of another machine ({machine}): latency and memory are shown, not gated")
-    old = {tuple(row[key] for key in KEY): row for row in baseline["results"] if row["latency_ms"]}
+    old = {tuple(row[key] for key in KEY): row for row in baseline["results"] if _ran(row)}
     changes: list[Change] = []
     for row in report.rows:
         document = row.to_json()
@@ -106,10 +107,15 @@ def render_comparison(comparison: Comparison) -> str:
     return "\n".join([*lines, *(f"note: {note}" for note in comparison.notes)])
 
 
+def _ran(row: Mapping[str, Any]) -> bool:
+    """Whether a row's document is of a model that was timed and did not crash afterwards."""
+    return row["latency_ms"] is not None and row.get("error") is None
+
+
 def _changes(
     label: str, before: Mapping[str, Any], after: Mapping[str, Any], limits: Limits, gate_times: bool
 ) -> list[Change]:
-    if after["latency_ms"] is None:
+    if not _ran(after):
         return [Change(label, "runs", 1.0, 0.0, "failed", after["error"] or "not measured")]
     ratio = unpaired_ratio(after["round_p50_ms"], before["round_p50_ms"])
     changes = [_latency_change(label, before, after, ratio, limits.slower if gate_times else None)]
@@ -149,7 +155,7 @@ def _accuracy_change(label: str, before: Mapping[str, Any], after: Mapping[str, 
     drop = 100 * (before["accuracy"] - after["accuracy"])
     same_images = before.get("data_sha256") == after.get("data_sha256")
     verdict: Verdict = "same"
-    if same_images and drop > limit_pp:
+    if same_images and exceeds(drop, limit_pp):
         verdict = "failed"
     elif abs(drop) > 1e-9:
         verdict = "worse" if drop > 0 else "better"

@@ -56,7 +56,7 @@ class Measurement:
         )
         if answer:
             self.metadata = ModelMetadata.from_json(answer.pop("metadata"))
-            self._update({**answer, "precision": self.metadata.precision})
+            self._update({**answer, "precision": self.metadata.precision, "source_sha256": self.metadata.source_sha256})
 
     def warm(self) -> None:
         """First inference and warm-up."""

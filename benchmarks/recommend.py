@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..edge_runtime.console import percent
+from ..edge_runtime.metrics import exceeds
 from .report import Recommendation, Row
 
 TOLERATED_DROP = 0.005
@@ -22,7 +23,7 @@ def recommend(
 
     min_accuracy: fraction. deadline_ms: for the 95th percentile.
     """
-    timed = [row for row in rows if row.latency]
+    timed = [row for row in rows if row.latency and row.error is None]  # one that crashed later is nothing to deploy
     if not timed:
         return Recommendation(None, None, None, "none: no model could be measured")
     scored = [row for row in timed if row.accuracy]
@@ -62,8 +63,7 @@ def _float_to_keep(best: Row, fit: Sequence[Row]) -> Row | None:
     """The float32 file of the same network, when it fits too and `best` is not clearly cheaper."""
     if best.precision == "float32":
         return None
-    reference = best.accuracy.reference if best.accuracy else None
-    floats = [row for row in fit if row.precision == "float32" and (reference is None or row.model == reference)]
+    floats = [row for row in fit if row.precision == "float32" and row.same_network(best)]
     if not floats:
         return None
     cheapest = min(floats, key=_cost)
@@ -90,7 +90,7 @@ def _accuracy(row: Row) -> float:
 
 
 def _accurate(row: Row, floor: float | None) -> bool:
-    return floor is None or (row.accuracy is not None and _accuracy(row) >= floor)
+    return floor is None or (row.accuracy is not None and not exceeds(100 * (floor - _accuracy(row)), 0))
 
 
 def _fast(row: Row, deadline_ms: float | None) -> bool:

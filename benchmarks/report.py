@@ -22,7 +22,7 @@ class Row:
     stages_ms: medians of each step from a crop, or of a video's frame (then `footage` counts frames and faces).
     operators: with times when profiled. import_ms: the runtime's import. load_ms: reading the file. init_ms: building
     the interpreter. first_ms: the first inference. round_p50_ms: the median of each round, in order. samples_ms: every
-    timed inference; kept beside the report, not in its JSON.
+    timed inference; kept beside the report, not in its JSON. source_sha256: of the Keras model, empty when not known.
     """
 
     model: str
@@ -32,6 +32,7 @@ class Row:
     threads: int
     size_bytes: int
     sha256: str = ""
+    source_sha256: str = ""
     error: str | None = None
     accuracy: Accuracy | None = None
     latency: Latency | None = None
@@ -57,6 +58,10 @@ class Row:
         """Such as `edge-m, 2 threads`."""
         return f"{self.model}, {self.threads} thread{'' if self.threads == 1 else 's'}"
 
+    def same_network(self, other: Row) -> bool:
+        """Whether both files say that they were converted from the same model."""
+        return self.source_sha256 != "" and self.source_sha256 == other.source_sha256
+
     @property
     def gops(self) -> float | None:
         """Achieved operations, two a multiply-accumulate, in 10^9 a second."""
@@ -78,6 +83,7 @@ class Row:
             "threads": self.threads,
             "size_bytes": self.size_bytes,
             "sha256": self.sha256,
+            "source_sha256": self.source_sha256,
             "error": self.error,
             **nothing,
             **(self.accuracy.to_json() if self.accuracy else {}),

@@ -44,7 +44,7 @@ def score_all(measurements: Sequence[Measurement], splits: Splits, progress: Pro
 def _put_blocks(measurements: Sequence[Measurement], splits: Splits, scored: Mapping[str, Scored]) -> None:
     whole = [m for m in measurements if m.row.path in scored]
     hashes = {spec: split.sha256 for spec, split in splits.items()}
-    sources = [m.metadata.source_sha256 if m.metadata else "" for m in whole]
+    sources = [m.row.source_sha256 for m in whole]
     for index, measurement in enumerate(whole):
         reference = whole[find_reference(index, [m.row.precision for m in whole], sources)].row
         split, own = splits[measurement.input], scored[measurement.row.path]

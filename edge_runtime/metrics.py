@@ -178,6 +178,15 @@ class PairedComparison:
         }
 
 
+def exceeds(drop_pp: float, limit_pp: float) -> bool:
+    """Whether a drop passes its limit, both in percentage points: one of exactly the limit does not, however rounded.
+
+    >>> 100 * (0.7 - 0.695) > 0.5, exceeds(100 * (0.7 - 0.695), 0.5)
+    (True, False)
+    """
+    return drop_pp > limit_pp + 1e-9  # far below one image, above what subtracting two fractions leaves
+
+
 def compare(
     reference: NDArray[np.integer[Any]], variant: NDArray[np.integer[Any]], labels: NDArray[np.integer[Any]]
 ) -> PairedComparison:

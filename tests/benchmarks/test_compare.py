@@ -65,6 +65,14 @@ def test_accuracy_size_and_memory_have_limits(make_row: MakeRow, make_report: Ma
     assert verdicts(make_report(make_row(accuracy=0.697)), old)["edge, 1 thread accuracy"] == "worse"
 
 
+@pytest.mark.parametrize("right", range(500, 1000, 25))
+def test_a_drop_of_exactly_the_limit_is_allowed(make_row: MakeRow, make_report: MakeReport, right: int) -> None:
+    old = as_baseline(make_report(make_row(accuracy=right / 1000)))
+    for lost, verdict in ((5, "worse"), (6, "failed")):
+        found = verdicts(make_report(make_row(accuracy=(right - lost) / 1000)), old)
+        assert found["edge, 1 thread accuracy"] == verdict
+
+
 def test_accuracy_on_other_images_is_shown_only(make_row: MakeRow, make_report: MakeReport) -> None:
     old = as_baseline(make_report(make_row(accuracy=0.70)))
     old["results"][0]["data_sha256"] = "other"
@@ -85,6 +93,9 @@ def test_a_row_that_ran_before_and_crashes_now_fails(make_row: MakeRow, make_rep
     comparison = compare_reports(make_report(crashed), old, "old", Limits())
     assert comparison.failed
     assert comparison.changes[0].detail == "the interpreter crashed"
+    midway = make_row(error="the interpreter crashed")  # it has times of the rounds before
+    assert verdicts(make_report(midway), old) == {"edge, 1 thread runs": "failed"}
+    assert verdicts(make_report(make_row()), as_baseline(make_report(midway))) == {}
 
 
 def test_nothing_in_common_fails(make_row: MakeRow, make_report: MakeReport) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from edge_emotion.benchmarks import measurement
+from edge_emotion.benchmarks.compare import as_baseline, compare_reports
+from edge_emotion.benchmarks.comparison import Limits
 from edge_emotion.benchmarks.config import BenchConfig
 from edge_emotion.benchmarks.environment import Machine
 from edge_emotion.benchmarks.harness import interleaved, run_bench
@@ -111,6 +113,7 @@ def test_known_labels_give_their_accuracy(
     models = [make_model("f", source="ab"), make_model("q", precision="int8", source="ab", wrong=[0, 1, 41])]
     report = run_bench(models, make_config(), open_dataset(faces), machine=bare_machine)
     full, quantised = (row.accuracy for row in report.rows)
+    assert report.rows[0].same_network(report.rows[1])
     assert full is not None
     assert quantised is not None
     assert full.metrics.n == 30
@@ -159,6 +162,20 @@ def test_a_crash_is_its_row_and_the_others_go_on(
     assert good.latency is not None
     assert good.accuracy is not None
     assert report.recommendation.model == "good"
+
+
+def test_a_model_that_crashes_after_some_rounds_is_neither_recommended_nor_let_through(
+    make_model: MakeModel, make_config: MakeConfig, bare_machine: Machine
+) -> None:
+    slow = make_model("slow", delay_ms=4.0)
+    before = run_bench([make_model("fast", delay_ms=1.0), slow], make_config(), machine=bare_machine)
+    after = run_bench([make_model("fast", delay_ms=1.0, dies=200), slow], make_config(), machine=bare_machine)
+    assert before.recommendation.model == "fast"
+    assert after.rows[0].latency is not None
+    assert after.rows[0].error == "the interpreter crashed (killed by SIGSEGV)"
+    assert after.recommendation.model == "slow"
+    found = compare_reports(after, as_baseline(before), "before", Limits())
+    assert (found.changes[0].figure, found.changes[0].verdict) == ("runs", "failed")
 
 
 def test_a_model_that_hangs_is_its_row_and_the_others_go_on(

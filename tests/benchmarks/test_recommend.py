@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from edge_emotion.benchmarks.recommend import recommend
 from edge_emotion.benchmarks.report import Row
 
@@ -21,6 +22,13 @@ def test_the_cheapest_that_is_nearly_as_accurate_as_the_best(make_row: MakeRow) 
     assert recommend([full, bad]).model == "f"
 
 
+@pytest.mark.parametrize("right", range(500, 1000, 25))
+def test_half_a_point_is_tolerated_exactly(make_row: MakeRow, right: int) -> None:
+    full = make_row("f", p50=4.0, accuracy=right / 1000)
+    assert recommend([full, make_row("q", "int8", accuracy=(right - 5) / 1000)]).model == "q"
+    assert recommend([full, make_row("q", "int8", accuracy=(right - 6) / 1000)]).model == "f"
+
+
 def test_limits(make_row: MakeRow) -> None:
     full = make_row("f", p50=4.0, accuracy=0.70)
     small = make_row("s", "int8", p50=1.0, accuracy=0.60, reference="f")
@@ -34,8 +42,8 @@ def test_limits(make_row: MakeRow) -> None:
 
 
 def test_float_is_kept_when_int8_saves_little(make_row: MakeRow) -> None:
-    full = make_row("f", p50=1.0, accuracy=0.70)
-    barely = make_row("q", "int8", p50=0.85, accuracy=0.70, reference="f")
+    full = make_row("f", p50=1.0, accuracy=0.70, source_sha256="ab")
+    barely = make_row("q", "int8", p50=0.85, accuracy=0.70, reference="f", source_sha256="ab")
     kept = recommend([full, barely])
     assert kept.model == "f"
     assert "keep float: int8 would save only 15 % here" in kept.reason
@@ -44,11 +52,19 @@ def test_float_is_kept_when_int8_saves_little(make_row: MakeRow) -> None:
 
 def test_another_network_that_is_cheaper_is_not_held_back_by_a_float(make_row: MakeRow) -> None:
     rows = [
-        make_row("m", p50=1.0, accuracy=0.70),
-        make_row("s", p50=0.5, accuracy=0.698),
-        make_row("s8", "int8", p50=0.3, accuracy=0.698, reference="s"),
+        make_row("m", p50=0.35, source_sha256="ab"),
+        make_row("s", p50=0.5, source_sha256="cd"),
+        make_row("s8", "int8", p50=0.3, source_sha256="cd"),
     ]
     assert recommend(rows).model == "s8"
+    assert recommend([rows[0], rows[2]]).model == "s8"  # though m is the only float32 file
+    assert recommend([make_row("m", p50=0.35), make_row("s8", "int8", p50=0.3)]).model == "s8"  # who knows of what
+
+
+def test_a_row_that_crashed_after_it_was_timed_is_not_recommended(make_row: MakeRow) -> None:
+    crashed, slow = make_row("fast", p50=0.1, error="the interpreter crashed"), make_row("slow", p50=4.0)
+    assert recommend([crashed, slow]).model == "slow"
+    assert recommend([crashed]).model is None
 
 
 def test_more_threads_must_pay_for_themselves(make_row: MakeRow) -> None:
