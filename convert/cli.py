@@ -88,7 +88,7 @@ def convert(
     contract = Contract(
         MAX_DROP_PP if max_drop is None else max_drop,
         max_class_drop,
-        explicit=max_drop is not None or max_class_drop is not None,
+        explicit=max_drop is not None,
     )
     with console.foreign_output_to_stderr():
         if model is None:

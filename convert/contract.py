@@ -11,7 +11,7 @@ import numpy as np
 
 from ..edge_runtime.errors import OptionError
 from ..edge_runtime.evaluate import Evaluation
-from ..edge_runtime.metrics import PairedComparison, compare, expected_calibration_error, softmax
+from ..edge_runtime.metrics import PairedComparison, compare, exceeds, expected_calibration_error, softmax
 
 MAX_DROP_PP = 0.5
 ENFORCED_FROM = 1000
@@ -22,7 +22,7 @@ ENFORCED_FROM = 1000
 class Contract:
     """Limits in percentage points of accuracy, and of each class's recall (None: not limited).
 
-    explicit: the user asked for these limits, so they hold for few images too.
+    explicit: the user asked for max_drop_pp, so it binds with few images too; a class limit always does.
     """
 
     max_drop_pp: float = MAX_DROP_PP
@@ -35,23 +35,31 @@ class Contract:
                 raise OptionError(f"{option} is 0 to 100 percentage points, got {value}")
 
     def enforced(self, n: int) -> bool:
-        """Whether the contract binds with n validation images."""
+        """Whether max_drop_pp binds with n validation images."""
         return self.explicit or n >= ENFORCED_FROM
 
     def breaches(self, cost: Cost) -> tuple[str, ...]:
         """What exceeds a limit, in words; empty when the contract is met."""
-        found = []
-        # A limit of 0.5 allows a drop of exactly 0.5: the margin is far below one image and above rounding.
-        if cost.paired.drop_pp > self.max_drop_pp + 1e-9:
-            low, high = cost.paired.drop_ci95_pp
-            found.append(
-                f"accuracy fell by {cost.paired.drop_pp:.2f} pp ({low:.2f} to {high:.2f}), "
-                f"the limit is {self.max_drop_pp:g}"
-            )
-        for label, drop in cost.class_drop_pp.items():
-            if self.max_class_drop_pp is not None and drop > self.max_class_drop_pp + 1e-9:
-                found.append(f"recall of {label} fell by {drop:.2f} pp, the limit is {self.max_class_drop_pp:g}")
-        return tuple(found)
+        return (*self._overall(cost), *self._by_class(cost))
+
+    def rejects(self, cost: Cost) -> bool:
+        """Whether a file of this cost is refused: with few images only a limit that the user gave can do that."""
+        return bool(self._by_class(cost) or (self.enforced(cost.paired.n) and self._overall(cost)))
+
+    def _overall(self, cost: Cost) -> tuple[str, ...]:
+        if not exceeds(cost.paired.drop_pp, self.max_drop_pp):
+            return ()
+        low, high = cost.paired.drop_ci95_pp
+        fell = f"accuracy fell by {cost.paired.drop_pp:.2f} pp ({low:.2f} to {high:.2f})"
+        return (f"{fell}, the limit is {self.max_drop_pp:g}",)
+
+    def _by_class(self, cost: Cost) -> tuple[str, ...]:
+        limit = self.max_class_drop_pp
+        return tuple(
+            f"recall of {label} fell by {drop:.2f} pp, the limit is {limit:g}"
+            for label, drop in cost.class_drop_pp.items()
+            if limit is not None and exceeds(drop, limit)
+        )
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict."""

@@ -59,7 +59,7 @@ def convert_model(
     """
     if calibration is None and any(recipe.needs_calibration for recipe in recipes):
         raise DatasetError("int8 needs representative images: give --data or --calibration DIR")
-    if contract.explicit and validation is None:
+    if (contract.explicit or contract.max_class_drop_pp is not None) and validation is None:
         raise OptionError("a limit on what is lost needs validation images to measure it: give --data")
     known = declared or (model_metadata.read(model) if model.is_file() else None)
     if known is None:

@@ -27,7 +27,8 @@ def print_conversion(result: Conversion) -> None:
     for output in result.outputs:
         _print_details(output)
     if reference is not None and not result.contract.enforced(reference.metrics.n):
-        console.emit(f"n = {reference.metrics.n} is too few to enforce a limit: reported only (--max-drop enforces it)")
+        too_few = f"n = {reference.metrics.n} is too few to enforce the default limit"
+        console.emit(f"{too_few}: reported only (--max-drop enforces it)")
 
 
 def _row(output: Output) -> list[str]:

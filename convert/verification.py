@@ -52,7 +52,7 @@ class Verifier:
         """Evaluate the flatbuffer, fit its temperature, judge it, and write it with its metadata.
 
         exact: the float32 flatbuffer of the same model, for the error of each layer of an int8 one.
-        A file that exceeds an enforced limit is written as `….tflite.rejected`.
+        A file that exceeds an enforced limit is written as `….tflite.rejected`, and an earlier one of its name removed.
         """
         graph = read_graph(flatbuffer)
         used = self.calibration if recipe.needs_calibration else None
@@ -87,7 +87,7 @@ class Verifier:
         record["refinement"] = list(STEPS) if recipe.precision == "int8" else []
         record["cost"] = cost.to_json() if cost else None
         content = model_metadata.attach(flatbuffer, metadata, record)
-        rejected = bool(breaches) and evaluation is not None and self.contract.enforced(evaluation.metrics.n)
+        rejected = cost is not None and self.contract.rejects(cost)
         return Output(
             path=self._write(recipe, content, rejected),
             recipe=recipe,
@@ -110,12 +110,12 @@ class Verifier:
         return analyse(exact, flatbuffer, self.source.input, self.calibration.images)
 
     def _write(self, recipe: Recipe, content: bytes, rejected: bool) -> Path:
-        path = self.out / f"{self.source.name}-{recipe.name}.tflite"
-        refused = path.with_name(path.name + REJECTED)
-        write_atomically(refused if rejected else path, content)
-        if not rejected:
-            refused.unlink(missing_ok=True)  # of an earlier conversion
-        return refused if rejected else path
+        shipped = self.out / f"{self.source.name}-{recipe.name}.tflite"
+        refused = shipped.with_name(shipped.name + REJECTED)
+        path, earlier = (refused, shipped) if rejected else (shipped, refused)
+        write_atomically(path, content)
+        earlier.unlink(missing_ok=True)  # what an earlier conversion came to is no longer so
+        return path
 
 
 def calibrated(split: Split, logits: NDArray[np.float32]) -> Evaluation:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from edge_emotion.convert.contract import ENFORCED_FROM, Contract, Cost
@@ -66,6 +68,18 @@ def test_few_images_are_enforced_only_when_asked() -> None:
     assert not Contract().enforced(ENFORCED_FROM - 1)
     assert Contract().enforced(ENFORCED_FROM)
     assert Contract(explicit=True).enforced(1)
+
+
+def test_with_few_images_only_a_limit_that_was_given_rejects(ten: Split) -> None:
+    """One of five dark images is lost: 10 points of accuracy, 20 of the recall of dark."""
+    cost = Cost.between(answers(ten, [0] * 5 + [1] * 5), answers(ten, [1] + [0] * 4 + [1] * 5))
+    assert not Contract().rejects(cost)
+    assert not Contract(max_class_drop_pp=20).rejects(cost)
+    assert Contract(max_class_drop_pp=19).rejects(cost)
+    assert Contract(explicit=True).rejects(cost)
+    assert not Contract(10, explicit=True).rejects(cost)
+    many = dataclasses.replace(cost, paired=dataclasses.replace(cost.paired, n=ENFORCED_FROM))
+    assert Contract().rejects(many)
 
 
 @pytest.mark.parametrize("value", [-0.1, 100.1, float("nan")])

@@ -216,6 +216,14 @@ def test_a_good_file_takes_the_place_of_a_rejected_one(
     assert [p.name for p in tmp_path.iterdir()] == ["shades-int8.tflite"]
 
 
+def test_a_rejected_file_takes_the_place_of_a_good_one(
+    keras_model: Maker, tmp_path: Path, validation: Split, training: Split, declared: ModelMetadata
+) -> None:
+    (tmp_path / "shades-int8.tflite").write_text("of an earlier conversion")
+    convert_wild(keras_model, tmp_path, validation, training, declared, contract=Contract(explicit=True))
+    assert [p.name for p in tmp_path.iterdir()] == ["shades-int8.tflite.rejected"]
+
+
 def test_float_input_and_output_give_the_same_answers(
     keras_model: Maker, tmp_path: Path, validation: Split, training: Split, declared: ModelMetadata
 ) -> None:
@@ -248,6 +256,8 @@ def test_what_is_missing_is_said(keras_model: Maker, tmp_path: Path, declared: M
         convert_model(model, tmp_path, declared=declared)
     with pytest.raises(OptionError, match="needs validation images"):
         convert_model(model, tmp_path, recipes=(FLOAT32,), declared=declared, contract=Contract(explicit=True))
+    with pytest.raises(OptionError, match="needs validation images"):
+        convert_model(model, tmp_path, recipes=(FLOAT32,), declared=declared, contract=Contract(max_class_drop_pp=1))
     with pytest.raises(ModelError, match="--labels and --input"):
         convert_model(model, tmp_path, recipes=(FLOAT32,))
 
