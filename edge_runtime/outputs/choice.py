@@ -34,7 +34,7 @@ def open_outputs(config: RunConfig) -> list[Output]:
         if config.web is not None:
             from .web import WebOutput
 
-            page = stack.enter_context(WebOutput(config.web, config.web_token, config.frames))
+            page = stack.enter_context(WebOutput(config.web, config.web_token, config.frames, _kept(config)))
             console.note(f"page: {page.url}")
             outputs.append(page)
         if config.mqtt is not None:
@@ -45,6 +45,16 @@ def open_outputs(config: RunConfig) -> list[Output]:
             outputs.append(stack.enter_context(MqttOutput(broker, config.labels_in_order)))
         stack.pop_all()
     return outputs
+
+
+def _kept(config: RunConfig) -> list[str]:
+    """What of a frame outlives it."""
+    outputs = {
+        "the picture (a video)": config.video,
+        "each face's place and expression (a file)": config.jsonl or config.csv,
+        "expressions (MQTT)": config.mqtt,
+    }
+    return [what for what, target in outputs.items() if target is not None]
 
 
 def _records(config: RunConfig, target: str, kind: str) -> Output:

@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 
 from ..board import BoardState, LinuxSystem, read_board
@@ -23,8 +23,9 @@ STOP_WITHIN_S = 0.8
 class WebOutput(Output):
     """Serves the page until closed. `write` notes the frame and returns; encoding and sending happen elsewhere.
 
-    address: `HOST:PORT`; frames: whether pictures are shown at all. Raises OptionError for an address that needs a
-    token and has none, OutputError when the port is taken, RuntimeMissingError without the `web` extra.
+    address: `HOST:PORT`; frames: whether pictures are shown at all; kept: what else is stored or passed on, which
+    the page then says. Raises OptionError for an address that needs a token and has none, OutputError when the port is
+    taken, RuntimeMissingError without the `web` extra.
     """
 
     def __init__(
@@ -32,28 +33,26 @@ class WebOutput(Output):
         address: str,
         token: str | None = None,
         frames: bool = True,
+        kept: Sequence[str] = (),
         board: Callable[[], BoardState] = lambda: read_board(LinuxSystem()),
     ) -> None:
-        if not (find_spec("starlette") and find_spec("uvicorn")):
-            raise RuntimeMissingError("--web needs a small web server: pip install 'edge-emotion[web]'")
+        host, port = check_web(address, token)
         import uvicorn
 
         from .web_app import Page
-        from .web_guard import check_token
+        from .web_connection import MOST_CONNECTIONS, Connection
         from .web_live import Live
 
-        host, port = parse_address(address)
-        check_token(host, token)
         self._socket = _listen(host, port)
         self.host, self.port = host, int(self._socket.getsockname()[1])
         self.needs_image = frames
         self._live = Live()
-        self._page = Page(self._live, board, frames)
+        self._page = Page(self._live, board, frames, kept)
         app = self._page.app(token, cookie=f"edge_emotion_{self.port}")
         # No access log: it would show the token of a first visit.
         config = uvicorn.Config(
             app, log_config=None, access_log=False, log_level="critical", server_header=False, lifespan="on",
-            ws="none", proxy_headers=False, timeout_graceful_shutdown=0,
+            http=Connection, ws="none", proxy_headers=False, backlog=MOST_CONNECTIONS, timeout_graceful_shutdown=0,
         )  # fmt: skip
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="web", daemon=True)
@@ -88,6 +87,17 @@ class WebOutput(Output):
             time.sleep(0.01)
 
 
+def check_web(address: str, token: str | None) -> tuple[str, int]:
+    """Host and port of `--web`. Raises OptionError or RuntimeMissingError as `WebOutput` does."""
+    if not (find_spec("starlette") and find_spec("uvicorn")):
+        raise RuntimeMissingError("--web needs a small web server: pip install './edge-emotion[web]' (your clone)")
+    from .web_guard import check_token
+
+    host, port = parse_address(address)
+    check_token(host, token)
+    return host, port
+
+
 def parse_address(text: str) -> tuple[str, int]:
     """`HOST:PORT` as (host, port); `:8080` and `8080` mean this machine only, port 0 any free one.
 
@@ -95,12 +105,19 @@ def parse_address(text: str) -> tuple[str, int]:
     (('0.0.0.0', 80), ('::1', 8080), ('127.0.0.1', 8080))
     """
     host, _, port = text.rpartition(":")
-    if not port.isascii() or not port.isdigit() or int(port) > 65535 or (":" in host and not host.startswith("[")):
+    try:
+        host.encode("idna")  # as every look-up does
+        is_address = port.isascii() and port.isdigit() and int(port) <= 65535
+    except UnicodeError:
+        is_address = False
+    if not is_address or (":" in host and not host.startswith("[")):
         raise OptionError(f"--web takes HOST:PORT, such as 127.0.0.1:{DEFAULT_PORT}; got {text!r}")
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    from .web_stream import STALLED_AFTER_S
+
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -110,6 +127,9 @@ def _listen(host: str, port: int) -> socket.socket:
         raise OutputError(f"--web {host}: no such address on this machine ({error.strerror or error})") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; its connections inherit it, and end with what waits to be sent
+            milliseconds = round(1000 * STALLED_AFTER_S)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
         listener.bind(address)
         listener.listen(128)
     except OSError as error:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -14,7 +14,7 @@ import cv2
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -39,7 +39,10 @@ _log = logging.getLogger("edge_emotion.web")
 class Page:
     """Routes and the tasks that feed them. Pictures are encoded once for all viewers, and only while there is one."""
 
-    def __init__(self, live: Live, read_board: Callable[[], BoardState], frames: bool = True) -> None:
+    def __init__(
+        self, live: Live, read_board: Callable[[], BoardState], frames: bool = True, kept: Sequence[str] = ()
+    ) -> None:
+        self._kept = f"Stored or passed on: {', '.join(kept)}." if kept else "Nothing seen on this page is stored."
         self._live = live
         self._read_board = read_board
         self._frames = frames
@@ -50,7 +53,7 @@ class Page:
     def app(self, token: str | None, cookie: str = "edge_emotion") -> ASGIApp:
         """The ASGI application, guarded."""
         page = {name: files(__package__).joinpath("page", name).read_bytes() for name in ("page.js", "style.css")}
-        html = files(__package__).joinpath("page", "index.html").read_bytes()
+        html = files(__package__).joinpath("page", "index.html").read_bytes().replace(b"{stored}", self._kept.encode())
         login = files(__package__).joinpath("page", "login.html").read_bytes()
 
         def fixed(content: bytes, media_type: str) -> Callable[[Request], Response]:
@@ -59,6 +62,9 @@ class Page:
         return Starlette(
             routes=[
                 Route("/", fixed(html, "text/html")),
+                Route(
+                    "/login", lambda request: RedirectResponse("/", 303), methods=["GET", "POST"]
+                ),  # is let in already
                 Route("/page.js", fixed(page["page.js"], "text/javascript")),
                 Route("/style.css", fixed(page["style.css"], "text/css")),
                 Route("/events", self._events),

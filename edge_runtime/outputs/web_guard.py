@@ -20,6 +20,8 @@ OPEN_PATHS = frozenset({"/healthz", "/style.css"})  # nothing of what the camera
 COOKIE_MAX_AGE_S = 30 * 24 * 3600
 REFUSAL_DELAY_S = 0.5
 
+REFUSAL = b'<p class="bad" role="alert">That is not the token.</p>'
+
 HEADERS = {
     "content-security-policy": "default-src 'none'; img-src 'self' data:; script-src 'self'; style-src 'self'; "
     "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
@@ -90,7 +92,7 @@ class Guard:
         await (answer or self._app)(scope, receive, send_with_headers)
 
     async def _refusal(self, request: Request, path: str) -> Response | None:
-        # `path` is what routes are chosen by. `request.url` is not: Starlette before 1.0.1 builds it from the Host header.
+        # Routes go by `path`; `request.url` may name another: Starlette before 1.0.1 builds it from the Host header.
         if path in OPEN_PATHS:
             return None
         if self._token is None:
@@ -110,7 +112,8 @@ class Guard:
         if offered is not None:
             await asyncio.sleep(REFUSAL_DELAY_S)
         if path in ("/", "/login"):
-            return HTMLResponse(self._login_page, 401)
+            refusal = b"" if offered is None else REFUSAL
+            return HTMLResponse(self._login_page.replace(b"{refusal}", refusal), 401)
         return PlainTextResponse("a token is needed\n", 401, headers={"www-authenticate": "Bearer"})
 
     @staticmethod

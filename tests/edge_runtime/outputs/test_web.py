@@ -21,7 +21,10 @@ from hypothesis import strategies as st
 
 pytest.importorskip("uvicorn", reason="needs the web extra")
 
+from edge_emotion.edge_runtime.outputs import web_connection
+from edge_emotion.edge_runtime.outputs.choice import open_outputs
 from edge_emotion.edge_runtime.outputs.web import WebOutput, parse_address
+from edge_emotion.edge_runtime.run_config import RunConfig
 
 Make = Callable[..., FrameResult]
 TOKEN = "a-token-of-this-test"
@@ -78,6 +81,23 @@ def test_the_page_tells_that_people_are_to_be_informed(web: WebOutput) -> None:
     body = ask(web, "/")[2].decode()
     assert "Tell everyone who can be in its view" in body
     assert "5(1)(f)" in body
+
+
+def test_the_page_tells_what_is_stored(tmp_path: Path) -> None:
+    nothing = "Nothing seen on this page is stored."
+    for options, told in (
+        ({}, nothing),
+        ({"jsonl": "-"}, "Stored or passed on: each face's place and expression (a file)."),
+        ({"video": str(tmp_path / "a.avi")}, "Stored or passed on: the picture (a video)."),
+    ):
+        outputs = open_outputs(RunConfig("0", web="127.0.0.1:0", **options))  # type: ignore[arg-type]
+        try:
+            body = ask(next(o for o in outputs if isinstance(o, WebOutput)), "/")[2].decode()
+        finally:
+            for output in outputs:
+                output.close()
+        assert told in body
+        assert (nothing in body) == (not options)
 
 
 def test_health_follows_the_camera(web: WebOutput, make_result: Make) -> None:
@@ -229,6 +249,17 @@ def test_the_first_visit_gets_a_cookie_and_a_clean_address(guarded: WebOutput) -
     assert ask(guarded, "/metrics", {"Authorization": f"Bearer {TOKEN}"})[0] == 200
 
 
+def test_a_wrong_token_is_told_and_login_leads_on_who_is_in(guarded: WebOutput) -> None:
+    told = b"That is not the token."
+    assert told not in ask(guarded, "/")[2]
+    assert told in ask(guarded, "/login", method="POST", body="token=some-wrong-token")[2]
+    assert told in ask(guarded, "/?token=some-wrong-token")[2]
+    cookie = ask(guarded, f"/?token={TOKEN}")[1]["set-cookie"].split(";")[0]
+    for method in ("GET", "POST"):
+        status, headers, _ = ask(guarded, "/login", {"Cookie": cookie}, method)
+        assert (status, headers["location"]) == (303, "/")
+
+
 def test_the_cookie_lives_through_a_restart_and_dies_with_the_token() -> None:
     with WebOutput("127.0.0.1:0", token=TOKEN, board=lambda: BOARD) as first:
         session = ask(first, f"/?token={TOKEN}")[1]["set-cookie"].split(";")[0].partition("=")[2]
@@ -281,6 +312,40 @@ def test_closing_ends_with_viewers_watching_and_frees_the_port(make_result: Make
         pass
 
 
+def is_let_go(connection: socket.socket) -> bool:
+    connection.settimeout(60)
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_connections_that_ask_for_nothing_are_let_go(web: WebOutput, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web_connection, "SILENT_S", 0.01)
+    for said in (b"", b"GET / HT"):
+        with socket.create_connection(("127.0.0.1", web.port)) as silent:
+            silent.sendall(said)
+            assert is_let_go(silent)
+    assert ask(web, "/")[0] == 200
+
+
+def test_connections_beyond_the_most_are_let_go(web: WebOutput, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web_connection, "MOST_CONNECTIONS", 4)
+    held = [socket.create_connection(("127.0.0.1", web.port)) for _ in range(4)]
+    with socket.create_connection(("127.0.0.1", web.port)) as beyond:
+        assert is_let_go(beyond)
+    for connection in held:
+        connection.sendall(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        assert connection.recv(15) == b"HTTP/1.1 200 OK"
+        connection.close()
+
+
+def test_what_waits_for_a_viewer_that_takes_nothing_does_not_wait_for_ever(web: WebOutput) -> None:
+    if not hasattr(socket, "TCP_USER_TIMEOUT"):
+        pytest.skip("hardware: this system has no TCP_USER_TIMEOUT")
+    assert web._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000
+
+
 def test_a_port_that_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
@@ -298,7 +363,9 @@ def test_the_network_needs_a_token_before_a_port_is_opened() -> None:
         WebOutput("0.0.0.0:0")
 
 
-@pytest.mark.parametrize("text", ["", "pi:", "pi:http", "pi:99999", "::1:8080", "1.2.3.4:-5", "a:b:80"])
+@pytest.mark.parametrize(
+    "text", ["", "pi:", "pi:http", "pi:99999", "::1:8080", "1.2.3.4:-5", "a:b:80", "a..b:80", f"{64 * 'a'}:80"]
+)
 def test_addresses_that_are_none(text: str) -> None:
     with pytest.raises(OptionError, match="HOST:PORT"):
         parse_address(text)

@@ -1,0 +1,29 @@
+"""A connection to the page's server: how many there can be, and how long one may say nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+MOST_CONNECTIONS = 128  # two streams for each of 32 pages, and as many short requests
+SILENT_S = 10.0
+
+
+class Connection(H11Protocol):
+    """Uvicorn's, which itself ends those that say nothing after a request, but not those that never make one.
+
+    Each holds a file handle, and the process has about a thousand: without them it can open neither camera nor file.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A new one, let go at once when there are too many."""
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
+        else:
+            self.loop.call_later(SILENT_S, self._expect_a_request)
+
+    def _expect_a_request(self) -> None:
+        if self.cycle is None:
+            self.transport.abort()
