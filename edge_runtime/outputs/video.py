@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,17 @@ from .output import Output
 
 CODECS = {".avi": "MJPG", ".mkv": "MJPG", ".mp4": "mp4v", ".mov": "mp4v"}
 LOOK_AHEAD = 8  # frames held back until the frame rate is known
+CHECK_EVERY_S = 2.0  # of video
+ROOM = 256 * 1024  # bytes, more than an encoder holds back
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LONGEST_GAP_S = 5.0  # a longer pause of the camera is cut out
 
 
 class AnnotatedVideo(Output):
-    """Writes every frame with boxes and labels, at the frame rate of its first frames, in time with the source."""
+    """Writes every frame with boxes and labels, at the frame rate of its first frames, in time with the source.
+
+    OpenCV does not say when the disk is full: `write` and `close` look themselves, and raise DeviceError.
+    """
 
     needs_image = True
 
@@ -41,6 +49,7 @@ class AnnotatedVideo(Output):
         self._size_wh = (0, 0)
         self._fps = 0.0
         self._end_s = 0.0
+        self._unchecked_s = 0.0
 
     def write(self, result: FrameResult, image: Image | None) -> None:
         """Draw and encode one frame."""
@@ -61,6 +70,7 @@ class AnnotatedVideo(Output):
         if self._writer is not None:
             self._writer.release()
             self._writer = None
+            self._check_room()
         elif self._path.exists() and self._path.stat().st_size == 0:
             self._path.unlink()
 
@@ -90,6 +100,19 @@ class AnnotatedVideo(Output):
         while self._end_s <= time_s + step_s / 2:
             self._writer.write(drawn)
             self._end_s += step_s
+            self._unchecked_s += step_s
+        if self._unchecked_s >= CHECK_EVERY_S:
+            self._unchecked_s = 0.0
+            self._check_room()
+
+    def _check_room(self) -> None:
+        try:
+            with tempfile.TemporaryFile(dir=self._path.parent, buffering=0) as probe:
+                is_full = probe.write(bytes(ROOM)) < ROOM
+        except OSError as error:
+            is_full = error.errno in FULL  # a folder in which only this file may be written says nothing of the disk
+        if is_full:
+            raise DeviceError(f"cannot write {self._path}: the disk is full, and the end of the video is missing")
 
 
 def caption(faces: Sequence[TrackedFace]) -> list[tuple[tuple[int, int, int, int], str]]:

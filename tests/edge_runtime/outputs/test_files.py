@@ -224,6 +224,34 @@ def test_pictures_of_other_sizes_are_fitted_in(tmp_path: Path) -> None:
     assert {p.shape for p in pictures} == {(120, 160, 3)}
 
 
+def record_until_full(path: Path, seconds: float) -> list[str]:
+    """Files are limited to 64 KiB, at which writing stops as on a full disk: the last lines on stderr."""
+    program = (
+        "import resource, sys, pathlib, numpy as np\n"
+        "from edge_emotion.edge_runtime.outputs.video import AnnotatedVideo\n"
+        "from edge_emotion.edge_runtime.results import FrameResult\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))\n"  # Python ignores SIGXFSZ
+        "video = AnnotatedVideo(pathlib.Path(sys.argv[1]))\n"
+        "noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)\n"
+        "for i in range(int(float(sys.argv[2]) * 25)): video.write(FrameResult('x', i, i / 25, (), {}), noise)\n"
+        "print('closing', file=sys.stderr)\n"
+        "video.close()\n"
+    )
+    command = [sys.executable, "-c", program, str(path), str(seconds)]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stderr.splitlines()
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mp4"])
+def test_a_video_on_a_full_disk_is_one_clear_error(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    while_writing = record_until_full(path, 5.0)
+    assert while_writing[-1].endswith("the disk is full, and the end of the video is missing")
+    assert "closing" not in while_writing
+    at_the_end = record_until_full(path, 1.5)
+    assert "closing" in at_the_end
+    assert at_the_end[-1].endswith("the disk is full, and the end of the video is missing")
+
+
 def test_a_video_without_frames_leaves_no_file_and_bad_targets_are_refused(tmp_path: Path) -> None:
     AnnotatedVideo(tmp_path / "out.mp4").close()
     assert not list(tmp_path.iterdir())
