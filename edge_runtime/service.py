@@ -64,15 +64,23 @@ WantedBy={"multi-user.target" if self.user else "default.target"}
     @property
     def next_steps(self) -> list[str]:
         """What to type to start it, and to see what it does."""
-        sudo, scope = ("sudo ", "") if self.user else ("", "--user ")
         steps = [
-            f"{sudo}systemctl {scope}daemon-reload",
-            f"{sudo}systemctl {scope}enable --now {self.name}",
-            f"journalctl {scope}-u {self.name} -f",
+            f"{self._systemctl} daemon-reload",
+            f"{self._systemctl} enable --now {self.name}",
+            f"journalctl {'' if self.user else '--user '}-u {self.name} -f",
         ]
         if not self.user:
             steps.insert(2, "sudo loginctl enable-linger $USER")
         return steps
+
+    @property
+    def last_steps(self) -> list[str]:
+        """What to type when the unit is gone: end the program, and forget it (disable removes systemd's link to it)."""
+        return [f"{self._systemctl} disable --now {self.name}", f"{self._systemctl} daemon-reload"]
+
+    @property
+    def _systemctl(self) -> str:
+        return "sudo systemctl" if self.user else "systemctl --user"
 
     def install(self, options: Mapping[str, Value]) -> None:
         """Write both files, the options readable by nobody else: they may hold a token. Raises OutputError.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import getpass
 import os
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,11 +39,13 @@ def install(
     Example: `edge-emotion service install --source 0 --wait --web 0.0.0.0:8080 --web-token TOKEN`
     """
     values = run_options(context.args)
+    shown = _without_secrets(values)
     service = _service(name, system)
     if not values and not service.config_path.exists():
         values = {"source": "0", "wait": True}
     if not dry_run:
         service.install(values)
+    _tell_what_stays_behind(values)
     if as_json:
         console.emit_json(
             {
@@ -50,15 +54,14 @@ def install(
                 "unit_path": str(service.unit_path),
                 "unit": service.unit,
                 "config_path": str(service.config_path),
-                "options": {key: "…" if "token" in key else value for key, value in values.items()},
+                "options": shown,
                 "next": service.next_steps,
             }
         )
         return
     if dry_run:
         console.emit(f"# {service.unit_path}\n{service.unit}")
-        hidden = {key: "…" if "token" in key else value for key, value in values.items()}
-        console.emit(f"# {service.config_path}\n{write_toml(hidden)}")
+        console.emit(f"# {service.config_path}\n{write_toml(shown)}")
         return
     console.emit(f"wrote {service.unit_path}\nwrote {service.config_path} (the options)\n\nNow type:\n")
     for step in service.next_steps:
@@ -78,23 +81,25 @@ def remove(name: Name = "edge-emotion", system: System = False, as_json: options
     """
     service = _service(name, system)
     removed = service.remove()
-    scope = "" if system else "--user "
     if as_json:
         console.emit_json({"schema_version": 1, "removed": [str(path) for path in removed]})
     elif removed:
-        console.emit(f"removed {removed[0]}; now type: systemctl {scope}stop {name}; systemctl {scope}daemon-reload")
+        console.emit(f"removed {removed[0]}\n\nNow type:\n")
+        for step in service.last_steps:
+            console.emit(f"  {step}")
     else:
         console.emit(f"there is no {service.unit_path}")
 
 
 def run_options(arguments: list[str]) -> dict[str, Value]:
-    """Options of `run` as `--config` takes them; what was not said is left out. Wrong ones end with exit code 2."""
+    """Options of `run` as `--config` takes them; what was not said is left out. What `run` refuses ends as there."""
     from .cli import StageGroup
 
     command: Any = StageGroup(name="edge-emotion").get_command(None, "run")
     if not arguments:
         return {}
     context = command.make_context("edge-emotion service install", list(arguments))
+    _check(context.params)
     values: dict[str, Value] = {}
     for parameter in command.params:
         said = context.get_parameter_source(parameter.name)
@@ -102,6 +107,49 @@ def run_options(arguments: list[str]) -> dict[str, Value]:
         if parameter.name not in NOT_IN_FILES and value is not None and said is not None and said.name != "DEFAULT":
             values[option_key(parameter)] = str(value) if isinstance(value, Path) else value
     return values
+
+
+def _check(asked: Mapping[str, Any]) -> None:
+    """Raise what `run` would before it opens the camera: systemd does not start a service again that ends so."""
+    from .faces import open_detector
+    from .outputs.mqtt_address import parse_mqtt
+    from .outputs.web import check_web
+    from .run_config import RunConfig, parse_detect_every, parse_size
+
+    same = {field.name: asked[field.name] for field in fields(RunConfig) if field.name in asked}
+    read = {
+        "classes": options.parse_classes(asked["classes"]),
+        "size": parse_size(asked["size"]),
+        "detect_every": parse_detect_every(asked["detect_every"]),
+        "input": asked["input_spec"],
+        "frames": not asked["no_frames"],
+    }
+    config = RunConfig(**{**same, **read})
+    _ = config.labels_in_order
+    if config.detector != "auto":
+        open_detector(config.detector, backend=config.backend, threads=config.threads).close()
+    if config.web is not None:
+        check_web(config.web, config.web_token)
+    if config.mqtt is not None:
+        parse_mqtt(config.mqtt, config.mqtt_ca, config.mqtt_password_file, environment={})
+
+
+def _without_secrets(values: Mapping[str, Value]) -> dict[str, Value]:
+    from .cameras.stream import without_password
+
+    source = {"source": without_password(str(values["source"]))} if "source" in values else {}
+    return {**values, **source, **{key: "…" for key in values if "token" in key}}
+
+
+def _tell_what_stays_behind(values: Mapping[str, Value]) -> None:
+    from .outputs.mqtt_address import PASSWORD_FILE_VARIABLE, PASSWORD_VARIABLE, USER_VARIABLE
+
+    here = [name for name in (USER_VARIABLE, PASSWORD_VARIABLE, PASSWORD_FILE_VARIABLE) if name in os.environ]
+    if "mqtt" in values and here:
+        console.note(
+            f"{', '.join(here)} of this shell will not be there for the service: write the user into the address "
+            "(mqtt://USER@…) and the password into a file named by --mqtt-password-file"
+        )
 
 
 def _service(name: str, system: bool) -> Service:

@@ -52,6 +52,7 @@ def parse_mqtt(
     try:
         parts = urlsplit(url if "://" in url else f"mqtt://{url}")
         port = parts.port or PORTS.get(parts.scheme, 0)
+        _ = (parts.hostname or "").encode("idna")  # as every look-up does; its UnicodeError is a ValueError
     except ValueError as error:
         raise OptionError(f"--mqtt has no valid host and port: {_without_password(url)!r}") from error
     if parts.password is not None:

@@ -113,11 +113,72 @@ def test_wrong_options_are_refused_before_anything_is_written(
     assert list(home.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("wrong", "code", "why"),
+    [
+        (("--web", "0.0.0.0:8080"), 2, "needs a token"),
+        (("--web", "8080", "--web-token", "short"), 2, "at least 12"),
+        (("--web", "a..b:8080", "--web-token", TOKEN), 2, "HOST:PORT"),
+        (("--detector", "nosuch"), 2, "unknown detector"),
+        (("--model", "nosuch.tflite"), 1, "does not exist"),
+        (("--classes", "happy,nosuch"), 2, "unknown class"),
+        (("--size", "big"), 2, "640x480"),
+        (("--mqtt", "mqtt://me:secretpw@broker"), 2, "may not hold a password"),
+        (("--mqtt", "mqtt://broker", "--mqtt-password-file", "pw"), 2, "mqtt://USER@"),
+        (("--no-frames",), 2, "add --web"),
+    ],
+)
+def test_what_run_refuses_is_refused_before_anything_is_written(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    wrong: tuple[str, ...],
+    code: int,
+    why: str,
+) -> None:
+    if "--web" in wrong:
+        pytest.importorskip("starlette", reason="needs the web extra")
+    (home / "pw").write_text("geheim")
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("EDGE_EMOTION_MQTT_USER", "me")  # of this shell: the service will not have it
+    assert main(monkeypatch, "service", "install", "--source", "0", *wrong) == code
+    told = capsys.readouterr()
+    assert why in told.err
+    assert "secretpw" not in told.out + told.err
+    assert [path.name for path in home.iterdir()] == ["pw"]
+
+
+def test_no_password_of_a_camera_is_shown(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = "rtsp://me:secretpw@camera/live"
+    for more in (("--dry-run",), ("--dry-run", "--json"), ("--json",), ()):
+        assert main(monkeypatch, "service", "install", "--source", source, *more) == 0
+        told = capsys.readouterr()
+        assert "secretpw" not in told.out + told.err
+        assert ("rtsp://camera/live" in told.out) == (more != ())
+    assert source in (home / "edge-emotion" / "edge-emotion.toml").read_text()
+
+
+def test_what_the_environment_says_of_the_broker_stays_behind(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EDGE_EMOTION_MQTT_USER", "me")
+    monkeypatch.setenv("EDGE_EMOTION_MQTT_PASSWORD", "secretpw")
+    assert main(monkeypatch, "service", "install", "--source", "0", "--mqtt", "mqtt://broker") == 0
+    told = capsys.readouterr().err
+    assert "EDGE_EMOTION_MQTT_USER, EDGE_EMOTION_MQTT_PASSWORD of this shell" in told
+    assert "secretpw" not in told
+
+
 def test_remove(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(monkeypatch, "service", "remove") == 0
     assert "there is no" in capsys.readouterr().out
     main(monkeypatch, "service", "install", "--source", "0")
+    capsys.readouterr()
     assert main(monkeypatch, "service", "remove") == 0
+    assert "systemctl --user disable --now edge-emotion\n" in capsys.readouterr().out
+    assert system_service("door", "pi").last_steps[0] == "sudo systemctl disable --now door"
     assert not (home / "systemd" / "user" / "edge-emotion.service").exists()
     assert (home / "edge-emotion" / "edge-emotion.toml").exists()
 

@@ -59,6 +59,7 @@ def test_a_password_in_the_url_is_refused_and_not_repeated() -> None:
         ("", "mqtt://HOST"),
         ("mqtt://b?x=1", "mqtt://HOST"),
         ("mqtt://b:port", "no valid host and port"),
+        ("mqtt://a..b", "no valid host and port"),
         ("mqtt://b/a/+/b", "may not hold"),
         ("mqtt://b/%23", "may not hold"),
         ("mqtt://b/$SYS", "may not hold"),
