@@ -48,7 +48,7 @@ class MqttOutput(Output):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not find_spec("paho"):
-            raise RuntimeMissingError("--mqtt needs paho-mqtt: pip install 'edge-emotion[mqtt]'")
+            raise RuntimeMissingError("--mqtt needs paho-mqtt: pip install './edge-emotion[mqtt]' (your clone)")
         self.address = address
         self.dropped = 0
         self._announcement = discovery(address.node, address.topic, labels)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
 NO_FACE = "none"
 """State of the dominant expression while no face is in view."""
+EXPIRE_AFTER_S = 30
+"""Without a frame for so long the sensors are unavailable: the camera is gone, though the program runs."""
 
 
 def discovery(node: str, topic: str, labels: Sequence[str], prefix: str = "homeassistant") -> dict[str, str]:
@@ -51,6 +54,7 @@ def discovery(node: str, topic: str, labels: Sequence[str], prefix: str = "homea
     common: Mapping[str, Any] = {
         "state_topic": f"{topic}/state",
         "availability_topic": f"{topic}/status",
+        "expire_after": EXPIRE_AFTER_S,
         "device": {"identifiers": [f"edge_emotion_{node}"], "name": f"edge-emotion {node}", "model": "edge-emotion"},
         "origin": {"name": "edge-emotion", "sw_version": version("edge-emotion")},
     }
@@ -75,4 +79,10 @@ def _probability(label: str) -> dict[str, Any]:
 
 
 def _slug(label: str) -> str:
-    return "".join(c if c.isascii() and c.isalnum() else "_" for c in label.lower())
+    """The label in characters of a topic, another one for each label.
+
+    >>> _slug("happy"), _slug("快乐")
+    ('happy', '___9455d49a')
+    """
+    slug = "".join(c if c.isascii() and c.isalnum() else "_" for c in label.lower())
+    return slug if slug == label else f"{slug}_{zlib.crc32(label.encode()):08x}"

@@ -25,6 +25,19 @@ def test_topics_and_ids_are_what_home_assistant_accepts(sensors: dict[str, dict[
         assert sensor["state_topic"] == "house/door/state"
         assert sensor["availability_topic"] == "house/door/status"
         assert sensor["device"]["identifiers"] == ["edge_emotion_pi-5"]
+        assert sensor["expire_after"] == 30  # a camera that is gone leaves no last state for ever
+
+
+@pytest.mark.parametrize("labels", [("快乐", "悲伤", "愤怒"), ("a b", "a-b", "a_b"), ("Happy", "happy", "mürrisch")])
+def test_each_label_has_a_sensor_of_its_own(labels: tuple[str, ...]) -> None:
+    found = discovery("pi", "t", labels)
+    assert len(found) == 2 + len(labels) + 2
+    assert len({json.loads(payload)["unique_id"] for payload in found.values()}) == len(found)
+    assert all(re.fullmatch(r"homeassistant/sensor/[a-zA-Z0-9_-]+/[a-zA-Z0-9_-]+/config", topic) for topic in found)
+
+
+def test_the_sensor_of_a_plain_label_is_named_by_it() -> None:
+    assert "homeassistant/sensor/edge_emotion_pi/probability_happy/config" in discovery("pi", "t", ("happy", "sad"))
 
 
 def test_templates_give_what_the_state_holds(sensors: dict[str, dict[str, Any]]) -> None:
