@@ -130,11 +130,22 @@ def compiled(config: TrainConfig, steps_per_epoch: int) -> Any:
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     model.compile(
         optimizer=optimizer,
-        loss=keras.losses.CategoricalCrossentropy(from_logits=True),  # smoothed by `targets`
+        loss=cross_entropy,
         metrics=["accuracy"],
         jit_compile=keras.backend.backend() == "jax",
     )
     return model
+
+
+def cross_entropy(targets: Any, logits: Any) -> Any:
+    """The loss of each row in nats, (N,). targets, logits: tensors (N, classes) of the backend, float32.
+
+    Keras's own takes a row of targets for probabilities: on TensorFlow its gradient is softmax − targets, which is
+    wrong for a row that sums to a weight. The one of this is weight × softmax − targets on every backend.
+    """
+    from keras import ops
+
+    return -ops.sum(targets * ops.log_softmax(logits, axis=-1), axis=-1)
 
 
 def _optimizer(keras: Any, preset: Preset, steps_per_epoch: int) -> Any:

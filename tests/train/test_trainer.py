@@ -59,6 +59,30 @@ main()
 """
 
 
+GRADIENT = """
+import dataclasses
+import keras, numpy as np
+from edge_emotion.train.config import TrainConfig
+from edge_emotion.train.presets import get_preset
+from edge_emotion.train.trainer import compiled
+
+preset = dataclasses.replace(get_preset("seed"), optimizer="sgd", learning_rate=1.0)
+bias = np.array([2, -1, 0.5], np.float32)
+targets = np.array([[0.1, 0.2, 0.1], [2.5, 0, 0.5], [0, 1, 0]], np.float32)
+probabilities = np.exp(bias) / np.exp(bias).sum()
+gradient = (targets.sum(axis=1, keepdims=True) * probabilities - targets).mean(axis=0)
+for precision in ("float32", "mixed_float16"):
+    model = compiled(TrainConfig(preset, ("angry", "happy", "sad"), precision=precision), 1)
+    head = model.layers[-1]
+    head.set_weights([0 * head.get_weights()[0], bias])  # so each image has the biases for logits
+    loss = float(model.train_on_batch(np.random.default_rng(0).random((3, 48, 48, 1), np.float32), targets)[0])
+    np.testing.assert_allclose(loss, -(targets * np.log(probabilities)).sum(axis=1).mean(), rtol=1e-5)
+    nesterov = 1 + 0.9  # times the gradient, in the first step
+    np.testing.assert_allclose(head.get_weights()[1], bias - nesterov * gradient, rtol=1e-4, atol=1e-5)
+print("right", keras.backend.backend())
+"""
+
+
 @pytest.fixture
 def data(drawn_faces: Path, keras: Any) -> RunData:
     return load_data(open_dataset(drawn_faces), CONFIG)
@@ -328,6 +352,15 @@ def test_resuming_something_else_is_refused(uninterrupted: Path, data: RunData, 
     (tmp_path / "resume.npz").write_bytes((uninterrupted / "resume.npz").read_bytes()[:500])
     with pytest.raises(EdgeEmotionError, match="nothing to resume"):
         train(CONFIG, data, tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", *(["torch"] if find_spec("torch") else [])])
+def test_a_row_of_targets_that_sums_to_a_weight_weighs_its_gradient(backend: str) -> None:
+    pytest.importorskip(backend, reason="needs the dev extra")
+    environment = os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    arguments = [sys.executable, "-c", GRADIENT]
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.stdout.split() == ["right", backend], done.stderr[-2000:]
 
 
 @pytest.mark.parametrize("backend", ["jax", *(["torch"] if find_spec("torch") else [])])
