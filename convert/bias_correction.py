@@ -37,14 +37,17 @@ def round_weights(weights: NDArray[np.float32], axis: int | None) -> NDArray[np.
 def mean_shift(operator: str, weights: NDArray[np.float32], mean_input: NDArray[np.float64]) -> NDArray[np.float64]:
     """How far rounding the weights moves the mean of each output channel, float64 (outputs,).
 
-    weights: as TFLite keeps them, `CONV_2D` (out, h, w, in), `DEPTHWISE_CONV_2D` (1, h, w, out), `FULLY_CONNECTED`
-    (out, in). mean_input: mean of each input channel, (in,).
+    weights: as TFLite keeps them, `CONV_2D` (out, h, w, in a group), `DEPTHWISE_CONV_2D` (1, h, w, out),
+    `FULLY_CONNECTED` (out, in). mean_input: mean of each input channel, (in,).
     """
     error = round_weights(weights, CHANNEL_AXIS[operator]) - weights
     if operator == "DEPTHWISE_CONV_2D":
         per_output = np.repeat(mean_input, weights.shape[3] // len(mean_input))
         return np.asarray(error.sum(axis=(0, 1, 2)) * per_output)
-    return np.asarray(error.reshape(len(error), -1, len(mean_input)).sum(axis=1) @ mean_input)
+    width = min(weights.shape[-1], len(mean_input))  # of a group; a dense layer may take places and channels as one row
+    by_input, groups = error.reshape(len(error), -1, width).sum(axis=1), len(mean_input) // width
+    blocks = zip(np.split(by_input, groups), np.split(mean_input, groups), strict=True)
+    return np.concatenate([block @ mean for block, mean in blocks])
 
 
 def correct_biases(graph: EditableGraph, activations: Activations, kept_float: Collection[str] = ()) -> None:

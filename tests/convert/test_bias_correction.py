@@ -37,6 +37,32 @@ def test_a_corrected_convolution_of_even_images_is_exact(
     np.testing.assert_allclose(rounded - mean_shift("CONV_2D", weights, colour), exact, atol=1e-9)
 
 
+@given(
+    st.sampled_from([(1, 1), (2, 1), (2, 3), (4, 2)]),
+    st.sampled_from([1, 2, 3]),
+    st.data(),
+)
+def test_so_is_one_in_groups_each_of_which_sees_its_own_inputs(
+    outputs: tuple[int, int], side: int, data: st.DataObject
+) -> None:
+    groups, each = outputs
+    weights = data.draw(arrays(np.float32, (groups * each, side, side, 4), elements=WEIGHT))
+    colour = data.draw(arrays(np.float64, (groups * 4,), elements=st.floats(0, 6)))
+    own = colour.reshape(groups, 4).repeat(each, axis=0)  # output → the inputs of its group
+    exact = np.einsum("ohwi,oi->o", weights.astype(np.float64), own)
+    rounded = np.einsum("ohwi,oi->o", round_weights(weights, 0), own)
+    np.testing.assert_allclose(rounded - mean_shift("CONV_2D", weights, colour), exact, atol=1e-9)
+
+
+@given(arrays(np.float32, (2, 12), elements=WEIGHT), arrays(np.float64, (3,), elements=st.floats(0, 6)))
+def test_so_is_a_dense_layer_of_four_places_of_three_channels(
+    weights: NDArray[np.float32], colour: NDArray[np.float64]
+) -> None:
+    row = np.tile(colour, 4)
+    corrected = round_weights(weights, None) @ row - mean_shift("FULLY_CONNECTED", weights, colour)
+    np.testing.assert_allclose(corrected, weights.astype(np.float64) @ row, atol=1e-9)
+
+
 @given(arrays(np.float32, (1, 3, 3, 6), elements=WEIGHT), arrays(np.float64, (3,), elements=st.floats(0, 6)))
 def test_so_is_a_depthwise_one_with_two_outputs_an_input(
     weights: NDArray[np.float32], colour: NDArray[np.float64]
