@@ -227,7 +227,7 @@ def open_dataset(path: Path | str, validation_seed: int = 0) -> Dataset:
         split = SPLIT_NAMES.get(parts[-3].lower()) if len(parts) >= 3 else None
         if split:
             layouts[parts[:-3]][split][parts[-2].lower()].append(name)
-        else:
+        elif parts[-2].lower() not in SPLIT_NAMES:  # a split's own images have no label
             pools[parts[:-2]][parts[-2].lower()].append(name)
     made_validation = False
     if layouts:
@@ -352,8 +352,9 @@ class _ZipReader:
         self._archive.close()
 
     def _read(self, name: str) -> bytes:
+        member = self._members[name]
         try:
-            return self._archive.read(self._members[name])
-        except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
+            return self._archive.read(member)
+        except Exception as error:  # of zipfile, or of any decompressor: zlib.error, EOFError, lzma.LZMAError, …
             logger.warning("cannot read %s from the archive: %s", name, error)
             return b""

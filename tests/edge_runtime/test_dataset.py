@@ -150,6 +150,32 @@ def test_a_zip_with_backslashes_is_read_as_one_with_slashes(tmp_path: Path) -> N
     assert found.sha256 == open_dataset(folder).sha256
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("cut", [False, True])
+def test_damaged_members_of_a_zip_are_unreadable_and_the_rest_is_read(tmp_path: Path, method: int, cut: bool) -> None:
+    folder = kaggle(tmp_path / "data")
+    with zipfile.ZipFile(tmp_path / "data.zip", "w", method) as archive:
+        for file in sorted(folder.rglob("*.png")):
+            archive.write(file, file.relative_to(folder))
+        damaged = archive.infolist()[0]
+    content = bytearray((tmp_path / "data.zip").read_bytes())
+    start = damaged.header_offset + 30 + len(damaged.filename)  # the local file header, APPNOTE 4.3.7
+    first = start + damaged.compress_size // 2 if cut else start
+    content[first : start + damaged.compress_size] = b"\xff" * (start + damaged.compress_size - first)
+    (tmp_path / "data.zip").write_bytes(content)
+    found = open_dataset(tmp_path / "data.zip").load("train")
+    assert found.unreadable == (damaged.filename,)
+    assert len(found) == 7
+
+
+def test_images_without_a_class_folder_are_no_class_of_the_split_s_name(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        write(tmp_path / "flat" / split / "0.png", 1)
+        write(tmp_path / "flat" / split / "1.png", 2)
+    with pytest.raises(DatasetError, match="no images in class folders"):
+        open_dataset(tmp_path / "flat")
+
+
 def test_what_is_no_image_is_not_listed(tmp_path: Path) -> None:
     kaggle(tmp_path)
     (tmp_path / "train" / "sad" / "notes.txt").write_text("x")
