@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from ..edge_runtime.classifier import LogitsModel
 from ..edge_runtime.dataset import Split
 from ..edge_runtime.errors import DatasetError, EdgeEmotionError, OptionError
+from ..edge_runtime.labels import class_indices
 from ..edge_runtime.metadata import write_atomically
 from ..edge_runtime.metrics import softmax
 from .config import TrainConfig
@@ -88,13 +90,12 @@ def teacher_labels(
     total = np.zeros((len(split), len(split.classes)), np.float64)
     for asked, teacher in enumerate(teachers):
         name, spec = teacher.metadata.name or "a teacher", teacher.metadata.input
-        if missing := [label for label in split.classes if label not in teacher.metadata.labels]:
-            raise OptionError(
-                f"{name} cannot teach {', '.join(missing)}: it knows {', '.join(teacher.metadata.labels)}"
-            )
+        try:
+            columns = class_indices(split.classes, teacher.metadata.labels)
+        except OptionError as error:
+            raise OptionError(f"{name} cannot teach these classes: {error}") from error
         if spec.shape != split.images.shape[1:]:
             raise OptionError(f"{name} takes images of shape {spec.shape}, this training {split.images.shape[1:]}")
-        columns = [teacher.metadata.labels.index(label) for label in split.classes]
         for start in range(0, len(split), CHUNK):
             images = split.images[start : start + CHUNK]
             for seen in (images, images[:, :, ::-1]):
@@ -109,14 +110,16 @@ def vote_labels(path: Path, split: Split) -> Targets:
 
     Annotators name other classes than the dataset does, and differ from its labels with a pattern: a logistic
     regression on shares and logarithms of the votes, fitted on the split itself, turns the ones into the others. So the
-    classes of the votes may be any. Rows are matched by file name; an image without votes gets zeros.
-    Raises DatasetError when the file cannot be read, or has votes for images of fewer than two classes.
+    classes of the votes may be any. A row is matched by the image's path in the dataset, else by its file name; an
+    image without votes gets zeros.
+    Raises DatasetError when the file cannot be read, or has votes for images of fewer than two classes, or when it does
+    not say which image is meant.
     """
     counts = _vote_counts(path, split)
     voted = counts.any(axis=1)
     if len(np.unique(split.labels[voted])) < 2:
         raise DatasetError(
-            f"{path} has votes for {voted.sum()} of the {len(split)} training images, matched by file name: "
+            f"{path} has votes for {voted.sum()} of the {len(split)} training images, matched by path or file name: "
             "at least two classes must have some"
         )
     from sklearn.linear_model import LogisticRegression
@@ -138,11 +141,25 @@ def _vote_counts(path: Path, split: Split) -> NDArray[np.float64]:
             names = [name for name in columns if name != "file"]
             if not names or "file" not in columns:
                 raise DatasetError(f"{path} needs a column `file` and at least one of votes")
-            votes = {row["file"]: [float(row[name]) for name in names] for row in reader}
+            votes: dict[str, list[float]] = {}
+            for row in reader:
+                given = [float(row[name]) for name in names]
+                if votes.setdefault(row["file"], given) != given:
+                    raise DatasetError(f"{path} has two rows for {row['file']} that differ: keep one")
     except (OSError, UnicodeDecodeError, TypeError, ValueError, csv.Error) as error:
         raise DatasetError(f"cannot read votes from {path}: {error}") from error
     nothing = [0.0] * len(names)
-    counts = np.array([votes.get(PurePosixPath(name).name, nothing) for name in split.files]).reshape(-1, len(names))
+    file_names = Counter(PurePosixPath(name).name for name in split.files)
+    rows = []
+    for image in split.files:
+        file_name = PurePosixPath(image).name
+        if image not in votes and file_name in votes and file_names[file_name] > 1:
+            raise DatasetError(
+                f"{path} has votes for {file_name}, the name of {file_names[file_name]} training images: "
+                f"write paths as in the dataset, such as {image}"
+            )
+        rows.append(votes.get(image, votes.get(file_name, nothing)))
+    counts = np.array(rows).reshape(-1, len(names))
     if not (np.isfinite(counts).all() and (counts >= 0).all()):
         raise DatasetError(f"{path} has votes that are negative or not numbers")
     return counts

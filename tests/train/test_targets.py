@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -83,10 +84,18 @@ def test_teachers_see_each_image_and_its_mirror_and_are_averaged() -> None:
 
 
 def test_a_teacher_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(OptionError, match="cannot teach sad: it knows angry, happy"):
+    with pytest.raises(OptionError, match="fake cannot teach these classes: unknown class 'sad'"):
         teacher_labels([Fake(("angry", "happy"))], split([0]))
     with pytest.raises(OptionError, match="shape"):
         teacher_labels([Fake(side=8)], split([0]))
+
+
+def test_a_teacher_that_spells_its_classes_otherwise_teaches_the_same() -> None:
+    images = split([0, 1, 2])
+    spelt = Fake()
+    spelt.metadata = ModelMetadata(("Neutral", "Sad", "Happy", "Angry"), spelt.metadata.input)
+    spelt.logits = Fake().logits  # type: ignore[method-assign]
+    np.testing.assert_array_equal(teacher_labels([spelt], images), teacher_labels([Fake()], images))
 
 
 def votes(tmp_path: Path, text: str) -> Path:
@@ -132,6 +141,27 @@ def test_votes_are_matched_by_file_name_and_none_is_no_opinion(tmp_path: Path) -
     assert not soft[[0, 3]].any()  # no vote, no row
     assert soft[1].argmax() == 1
     assert soft[2].argmax() == 2
+
+
+@pytest.mark.train
+def test_a_path_in_the_dataset_goes_before_a_file_name(tmp_path: Path) -> None:
+    images = dataclasses.replace(
+        split([0, 1, 0]), files=("train/angry/0.jpg", "train/happy/0.jpg", "train/angry/1.jpg")
+    )
+    rows = "1.jpg,9,0\ntrain/happy/0.jpg,9,0\ntrain/angry/0.jpg,0,9\ntrain/angry/1.jpg,0,9\n"
+    soft = vote_labels(votes(tmp_path, "file,smile,frown\n" + rows), images)
+    assert soft.argmax(axis=1).tolist() == [0, 1, 0]
+    np.testing.assert_array_equal(soft[0], soft[2])
+    with pytest.raises(DatasetError, match=r"votes for 0.jpg, the name of 2 .* such as train/happy/0.jpg"):
+        vote_labels(votes(tmp_path, "file,smile,frown\ntrain/angry/0.jpg,0,9\n0.jpg,9,0\n"), images)
+
+
+@pytest.mark.train
+def test_a_row_that_is_there_twice_says_the_same_both_times(tmp_path: Path) -> None:
+    text = "file,smile,frown\n0.jpg,9,1\n1.jpg,1,9\n0.jpg,9,1\n"
+    assert vote_labels(votes(tmp_path, text), split([1, 0])).argmax(axis=1).tolist() == [1, 0]
+    with pytest.raises(DatasetError, match=r"two rows for 0.jpg that differ"):
+        vote_labels(votes(tmp_path, f"{text}0.jpg,8,2\n"), split([1, 0]))
 
 
 @pytest.mark.parametrize(
