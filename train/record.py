@@ -51,12 +51,19 @@ def write_record(out: Path, record: dict[str, Any]) -> None:
 
 
 def check_same_run(out: Path, config: TrainConfig, data: RunData) -> None:
-    """Raise EdgeEmotionError unless the run in `out` had these settings and these training images."""
+    """Raise EdgeEmotionError unless the run in `out` had these settings and these images.
+
+    A run of before the hash of the validation images was recorded is known by its training images alone.
+    """
     recorded = read_run(out)
     if TrainConfig.from_json(recorded["config"]) != config:
         raise EdgeEmotionError(f"{out} was trained with other settings: resume takes the ones in its run.json")
-    if recorded["data"]["train_sha256"] != data.train.sha256:
-        raise EdgeEmotionError(f"{out} was trained on other images than {data.dataset.path} now gives: train anew")
+    for key, done, split in (
+        ("train_sha256", "trained", data.train),
+        ("validation_sha256", "validated", data.validation),
+    ):
+        if recorded["data"].get(key, split.sha256) != split.sha256:
+            raise EdgeEmotionError(f"{out} was {done} on other images than {data.dataset.path} now gives: train anew")
 
 
 def describe_device(keras: Any) -> str:

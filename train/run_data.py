@@ -29,6 +29,7 @@ class RunData:
             "train_sha256": self.train.sha256,
             "validation_split": self.validation.name,
             "validation_made_from_train": self.dataset.made_validation,
+            "validation_sha256": self.validation.sha256,
             "validation_files_sha256": hashlib.sha256("\n".join(self.validation.files).encode()).hexdigest(),
             "train_counts": self.train.counts,
             "validation_counts": self.validation.counts,
@@ -37,17 +38,20 @@ class RunData:
 
 
 def load_data(dataset: Dataset, config: TrainConfig, progress: Callable[[int, int], None] | None = None) -> RunData:
-    """Load, subset, limit and clean the splits. Raises DatasetError when a class has no image in one of them."""
+    """Load, subset, limit and clean the splits; copies of validation images go even where the limit drops the original.
+
+    Raises DatasetError when a class has no image in one of them.
+    """
     spec = config.preset.input
     train = dataset.load("train", spec, config.classes, progress)
     validation = dataset.load("validation", spec, config.classes, progress)
     if config.limit:
         train = train.limit(config.limit[0], config.seed)
-        if config.limit[1] is not None:
-            validation = validation.limit(config.limit[1], config.seed)
     findings = None
     if config.preset.clean:
         train, findings = clean(train, validation)
+    if config.limit and config.limit[1] is not None:
+        validation = validation.limit(config.limit[1], config.seed)
     require_every_class(train, "training")
     require_every_class(validation, "validation")
     return RunData(train, validation, findings, dataset)

@@ -43,7 +43,13 @@ def test_only_the_same_run_goes_on(data: RunData, tmp_path: Path) -> None:
     check_same_run(tmp_path, CONFIG, data)
     with pytest.raises(EdgeEmotionError, match="other settings"):
         check_same_run(tmp_path, dataclasses.replace(CONFIG, seed=5), data)
-    with pytest.raises(EdgeEmotionError, match="other images"):
+    with pytest.raises(EdgeEmotionError, match="trained on other images"):
         check_same_run(tmp_path, CONFIG, dataclasses.replace(data, train=data.train.take(np.arange(6))))
+    others = dataclasses.replace(data, validation=data.validation.take(np.arange(3)))
+    with pytest.raises(EdgeEmotionError, match="validated on other images"):
+        check_same_run(tmp_path, CONFIG, others)
+    del record["data"]["validation_sha256"]  # type: ignore[attr-defined]
+    write_record(tmp_path, record)
+    check_same_run(tmp_path, CONFIG, others)  # a run of before it was recorded
     with pytest.raises(EdgeEmotionError, match="not a run folder"):
         check_same_run(tmp_path / "missing", CONFIG, data)
