@@ -30,7 +30,7 @@ def inspect(
     from ..edge_runtime.errors import ModelError
     from .inspection import inspect_model
 
-    declared = options.parse_declared(labels, input_spec)
+    declared = options.declare(model, labels, input_spec)
     with console.foreign_output_to_stderr():
         found = inspect_model(model, against, declared)
         if as_json:
@@ -38,7 +38,7 @@ def inspect(
         else:
             _print(found)
     if found.contradictions:
-        raise ModelError(f"{found.path} contradicts its own metadata and is refused: {'; '.join(found.contradictions)}")
+        raise ModelError(f"{found.path} is refused: {'; '.join(found.contradictions)}")
 
 
 def _print(found: Inspection) -> None:

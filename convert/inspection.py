@@ -67,16 +67,20 @@ def inspect_model(model: Path | str, against: Path | None = None, declared: Mode
     """Read a TFLite file, try it on the runtimes that are here, and judge the rest by rules.
 
     against: a float TFLite file of the same model, whose answers are the right ones; by default the float32 file
-    beside it that was converted from the same source. Raises ModelError when the file is not a TFLite model.
+    beside it that was converted from the same source. It also tells the input of a file that carries no metadata.
+    declared: in place of the file's own metadata. Raises ModelError when the file is not a TFLite model.
     """
+    if against is not None and not against.is_file():
+        raise ModelError(f"--against {against} is not a file: name a float .tflite of the same model")
     path = resolve(model)
     if not path.is_file():
         raise ModelError(f"{path} is not a file: inspect reads a .tflite")
     content = path.read_bytes()
     metadata = model_metadata.parse(content)
     graph = read_graph(content)
-    effective = declared or metadata or _guess(graph)
-    contradictions = _contradictions(graph, metadata) if metadata else ()
+    known = declared or metadata
+    contradictions = _contradictions(graph, known, "the declaration" if declared else "its metadata") if known else ()
+    effective = known or _borrowed(against, graph) or _guess(graph)
     reference = None
     runs_on: Mapping[str, Verdict] = {}
     partitions = 0
@@ -106,18 +110,24 @@ def tensor_types(graph: Graph) -> dict[str, dict[str, int]]:
     return found
 
 
-def _contradictions(graph: Graph, metadata: ModelMetadata) -> tuple[str, ...]:
+def _contradictions(graph: Graph, metadata: ModelMetadata, said_by: str = "") -> tuple[str, ...]:
     found = []
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         found.append(f"the file has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs: one of each is needed")
         return tuple(found)
     shape = graph.tensors[graph.inputs[0]].shape
     if shape[1:] != metadata.input.shape:
-        found.append(f"the file takes {shape}, its metadata says (1, {', '.join(map(str, metadata.input.shape))})")
+        found.append(f"the file takes {shape}, {said_by} says (1, {', '.join(map(str, metadata.input.shape))})")
     outputs = graph.tensors[graph.outputs[0]].elements
     if outputs != len(metadata.labels):
-        found.append(f"the file has {outputs} outputs, its metadata {len(metadata.labels)} labels")
+        found.append(f"the file has {outputs} outputs, {said_by} {len(metadata.labels)} labels")
     return tuple(found)
+
+
+def _borrowed(against: Path | None, graph: Graph) -> ModelMetadata | None:
+    """The reference's metadata for a file that carries none, such as the one made for a Coral, if it fits."""
+    other = model_metadata.read(against) if against is not None else None
+    return other if other is not None and not _contradictions(graph, other) else None
 
 
 def _guess(graph: Graph) -> ModelMetadata | None:
@@ -145,8 +155,6 @@ def _float_sibling(path: Path, metadata: ModelMetadata | None) -> Path | None:
 def _reference(path: Path | None, images: Image, metadata: ModelMetadata, asked: bool) -> Reference | None:
     if path is None:
         return None
-    if not path.is_file():
-        raise ModelError(f"--against {path} is not a file: name a float .tflite of the same model")
     content = path.read_bytes()
     other = model_metadata.parse(content) or metadata
     result = probe(content, normalise(images, other.input), "litert")

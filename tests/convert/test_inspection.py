@@ -75,6 +75,49 @@ def test_a_file_without_metadata_is_inspected_all_the_same(tmp_path: Path) -> No
     assert found.runs_on["litert"].verdict == "runs"
 
 
+def test_a_file_without_metadata_takes_the_input_of_what_it_is_compared_with(tmp_path: Path) -> None:
+    """Both files take the pixels as they are; 0 to 255 is not what anybody would guess."""
+    known = metadata.read(FLOAT32)
+    assert known is not None
+    spec = dataclasses.replace(known.input, high=255.0)
+    bare, full = tmp_path / "bare.tflite", tmp_path / "full.tflite"
+    bare.write_bytes(metadata.strip(FLOAT32.read_bytes()))
+    full.write_bytes(metadata.attach(FLOAT32.read_bytes(), dataclasses.replace(known, input=spec)))
+    verdict = inspect_model(bare, against=full).runs_on["litert"]
+    assert verdict.verdict == "runs"
+    assert "100.0 %" in verdict.reason
+    other = dataclasses.replace(known, labels=("dark", "bright"))  # of another network: it tells nothing
+    full.write_bytes(metadata.attach(FLOAT32.read_bytes(), other))
+    assert inspect_model(bare, against=full).runs_on["litert"].verdict == "runs"
+
+
+@pytest.mark.parametrize(
+    ("described", "said"),
+    [
+        (("dark,bright",), "3 outputs, the declaration 2 labels"),
+        (("dark,grey,bright", "--input", "64x64:grey:0:1"), r"\(1, 48, 48, 1\), the declaration says \(1, 64, 64, 1\)"),
+    ],
+)
+def test_a_declaration_that_contradicts_the_tensors_is_refused(
+    tmp_path: Path, described: tuple[str, ...], said: str
+) -> None:
+    bare = tmp_path / "bare.tflite"
+    bare.write_bytes(metadata.strip(INT8.read_bytes()))
+    with pytest.raises(ModelError, match=said):
+        CliRunner().invoke(app, ["inspect", str(bare), "--labels", *described], catch_exceptions=False)
+
+
+def test_labels_rename_the_outputs_and_leave_the_rest(tmp_path: Path) -> None:
+    known = metadata.read(FLOAT32)
+    assert known is not None
+    spec = dataclasses.replace(known.input, high=255.0)
+    full = tmp_path / "full.tflite"
+    full.write_bytes(metadata.attach(FLOAT32.read_bytes(), dataclasses.replace(known, input=spec)))
+    arguments = ["inspect", str(full), "--labels", "low,middle,high", "--against", str(full), "--json"]
+    document = json.loads(CliRunner().invoke(app, arguments).stdout)
+    assert document["runs_on"]["litert"]["verdict"] == "runs"
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
