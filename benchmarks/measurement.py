@@ -30,7 +30,6 @@ class Measurement:
     rounds: list[Samples] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _worker: Worker | None = None
-    _gives_probabilities: bool = False
 
     @property
     def alive(self) -> bool:
@@ -83,10 +82,10 @@ class Measurement:
         if network:
             operators = tuple(Operator.from_json(document) for document in network["operators"])
             self._update({"operators": operators, "macs": network["macs"]})
-            if self.metadata is not None and self.metadata == config.declared:
-                # Who declares a file tells its labels and input; the rest is read from its tensors.
+            declared = config.declared
+            if declared and self.metadata and replace(self.metadata, outputs=declared.outputs) == declared:
+                # Who declares a file tells its labels and input; the rest is found out from its tensors and answers.
                 self._update({"precision": network["precision"]})
-                self._gives_probabilities = any(operator.name == "SOFTMAX" for operator in operators[-2:])
         if config.video:
             frames = config.video_frames
             patience_s = PATIENCE_S + frames  # a second a frame
@@ -99,12 +98,18 @@ class Measurement:
                 self._update({"operators": tuple(replace(operator, ms=ms) for operator, ms in timed)})
 
     def logits(self, images: Path, count: int, out: Path) -> NDArray[np.float32] | None:
-        """Logits (N, classes) of the prepared images in a .npy file, by way of the file `out`; None when it fails."""
+        """Logits (N, classes) of the prepared images in a .npy file, by way of the file `out`; None when it fails.
+
+        Logits that are not finite are the row's failure too: they cannot be scored.
+        """
         self._ask("predict", images=str(images), out=str(out), patience_s=PATIENCE_S + count)  # a second an image
         if not self.alive:
             return None
-        outputs = np.asarray(np.load(out), np.float32)
-        return np.log(np.maximum(outputs, np.float32(1e-7))) if self._gives_probabilities else outputs
+        logits = np.asarray(np.load(out), np.float32)
+        if not np.isfinite(logits).all():
+            self.row = replace(self.row, error="gives outputs that are not finite (NaN or infinity)")
+            return None
+        return logits
 
     def finished(self) -> Row:
         """The row with the statistics of its rounds."""

@@ -5,6 +5,7 @@ The model file is JSON: how long each thing takes by the clock, what is answered
     labels, precision, source    metadata
     open_ms, first_ms, delay_ms  of opening, of the first inference, of each other one (a list is gone through in turn)
     wrong                        images (by the value of their first pixel) that get the label after the true one
+    nan                          whether logits are not a number
     dies, hangs                  "open", or the number of the inference
 """
 
@@ -72,7 +73,8 @@ class FakeModel:
         firsts = pixels[:, 0, 0, 0].astype(int)
         shift = np.isin(firsts, self._behaviour.get("wrong", []))
         answers = (firsts // PIXELS_A_CLASS + shift) % len(self.metadata.labels)
-        return np.asarray(5 * np.eye(len(self.metadata.labels), dtype=np.float32)[answers])
+        sure = np.nan if self._behaviour.get("nan") else 5
+        return np.asarray(sure * np.eye(len(self.metadata.labels), dtype=np.float32)[answers])
 
     def _break(self, moment: object) -> None:
         if self._behaviour.get("dies") == moment:

@@ -144,13 +144,17 @@ def test_a_declared_file_that_gives_probabilities_is_scored_as_such(
 
     network = tf.function(brightness, input_signature=[tf.TensorSpec([1, 48, 48, 1], tf.float32)])
     peer = tmp_path / "peer.tflite"
-    peer.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()]).convert())
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()])
+    converter.optimizations, converter.target_spec.supported_types = [tf.lite.Optimize.DEFAULT], [tf.float16]
+    peer.write_bytes(converter.convert())
     described = ("--labels", "dark,grey,bright", "--data", str(pictures))
-    code, text, _ = run(capsys, monkeypatch, FLOAT, str(peer), *described, "--json", *FAST)
+    code, text, _ = run(capsys, monkeypatch, str(peer), FLOAT, *described, "--json", *FAST)
     assert code == 0
-    own, foreign = json.loads(text)["results"]
-    assert foreign["ece"] == pytest.approx(own["ece"], abs=1e-4)
+    foreign, own = json.loads(text)["results"]
+    assert foreign["ece"] == pytest.approx(own["ece"], abs=1e-3)
     assert foreign["accuracy"] == own["accuracy"]
+    assert foreign["precision"] == "float16"  # so it is not what the others are compared with
+    assert foreign["accuracy_reference"] == "brightness-float32"
 
 
 def test_an_interrupted_bench_prints_and_exits_with_130(

@@ -190,6 +190,19 @@ def test_a_model_that_hangs_is_its_row_and_the_others_go_on(
     assert good.latency is not None
 
 
+def test_a_model_that_gives_nan_is_its_rows_and_the_others_go_on(
+    make_model: MakeModel, make_config: MakeConfig, bare_machine: Machine, faces: Path
+) -> None:
+    models = [make_model("nan", nan=True, delay_ms=0.5), make_model("good", delay_ms=4.0)]
+    report = run_bench(models, make_config(threads=(1, 2)), open_dataset(faces), machine=bare_machine)
+    *bad, good, _ = report.rows
+    assert [row.error for row in bad] == ["gives outputs that are not finite (NaN or infinity)"] * 2
+    assert [row.accuracy for row in bad] == [None, None]
+    assert good.accuracy is not None
+    assert report.recommendation.model == "good"
+    json.dumps(report.to_json(), allow_nan=False)
+
+
 def test_a_file_that_is_no_model_is_its_row(
     make_model: MakeModel, make_config: MakeConfig, bare_machine: Machine
 ) -> None:
