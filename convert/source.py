@@ -140,6 +140,11 @@ def _open_saved_model(path: Path, metadata: ModelMetadata | None) -> Source:
         if variable.dtype.is_floating and not np.isfinite(variable.numpy()).all():
             raise ModelError(f"{path}: the weights of {variable.name} are not finite (NaN or infinity)")
     (input_name, tensor), (output_name, output) = next(iter(inputs.items())), next(iter(outputs.items()))
+    if tensor.dtype != tf.float32:
+        raise ModelError(f"{path} takes {tensor.dtype.name}: convert needs float32, whose range --input tells")
+    for did, one in (("takes", tensor), ("gives", output)):
+        if one.shape.rank is None:
+            raise ModelError(f"{path} {did} any shape: export it with one of known rank, such as (None, 48, 48, 1)")
     metadata = _check_metadata(path, metadata, tuple(tensor.shape), tuple(output.shape))
 
     def call(x: Any) -> Any:

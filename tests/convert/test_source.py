@@ -99,6 +99,29 @@ def test_probabilities_of_a_saved_model_are_noticed(keras: Any, tmp_path: Path) 
         open_source(tmp_path / "saved", dataclasses.replace(GREY, logit_bias={GREY.labels[0]: 0.3}))
 
 
+@pytest.mark.parametrize(
+    ("takes", "gives", "said"),
+    [
+        (((None, 8, 8, 1), "uint8"), [None, 2], "takes uint8: convert needs float32"),
+        ((None, "float32"), [None, 2], "takes any shape"),
+        (((None, 8, 8, 1), "float32"), None, "gives any shape"),
+    ],
+)
+def test_a_saved_model_of_another_type_or_of_no_rank(tmp_path: Path, takes: Any, gives: Any, said: str) -> None:
+    import tensorflow as tf
+
+    def mean(image: Any) -> Any:
+        flat = tf.reshape(tf.cast(image, tf.float32), (-1, 64))[:, :2]
+        return {"o": tf.ensure_shape(flat, gives) if gives else tf.py_function(lambda x: x, [flat], tf.float32)}
+
+    function = tf.function(mean, input_signature=[tf.TensorSpec(*takes)])
+    module = tf.Module()
+    module.serve = function
+    tf.saved_model.save(module, tmp_path / "saved", signatures={"serving_default": function})
+    with pytest.raises(ModelError, match=said):
+        open_source(tmp_path / "saved", GREY)
+
+
 def test_a_logit_bias_becomes_part_of_the_last_layer(keras: Any, tmp_path: Path) -> None:
     path = save(network(keras, (8, 8, 1), keras.layers.Dense(2)), tmp_path)
     images = random_images(5, GREY.input)
