@@ -82,7 +82,7 @@ def bench(
 ) -> None:
     """Accuracy and latency of TFLite files side by side, each in its own process, and which of them to deploy.
 
-    Example: `edge-emotion bench edge-m edge-m-float32 --data faces.zip --threads 1,2,4 --out report`
+    Example: `edge-emotion bench edge-m edge-m-float16 --data faces.zip --threads 1,2,4 --out report`
     """
     from ..edge_runtime.dataset import open_dataset
     from .compare import baseline_file, compare_reports, read_baseline

@@ -46,8 +46,10 @@ def _row(parameter: Any) -> str | None:
     if parameter.name == "help":
         return None
     argument = parameter.param_type_name == "argument"
-    name = f"`{(parameter.metavar or parameter.name).upper()}`" if argument else f"`{', '.join(parameter.opts)}`"
-    default = "" if parameter.default in (None, False, ()) or callable(parameter.default) else f"`{parameter.default}`"
+    options = ", ".join([*parameter.opts, *parameter.secondary_opts])  # the second ones are --no-…
+    name = f"`{(parameter.metavar or parameter.name).upper()}`" if argument else f"`{options}`"
+    nothing = parameter.default is None or parameter.default is False or parameter.default == ()
+    default = "" if nothing or callable(parameter.default) else f"`{parameter.default}`"
     if parameter.required:
         default = "required"
     text = " ".join((parameter.help or "").split()).replace("|", "\\|")

@@ -89,6 +89,8 @@ def test_the_command_line_page_is_up_to_date() -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert (ROOT / "docs" / "cli.md").read_text() == module.page(), "run python docs/make_cli.py"
+    assert "| `--seed` | Seed of the calibration sample. | `0` |" in module.page()
+    assert "| `--pin, --no-pin` |" in module.page()
 
 
 @pytest.mark.tree
