@@ -99,7 +99,7 @@ def root(
     """
 
 
-def main() -> None:
+def main(commands: typer.Typer = app, name: str = "edge-emotion") -> None:
     """Entry point: one clear line for an expected error, its exit code, and no traceback unless `--debug`."""
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
@@ -109,7 +109,7 @@ def main() -> None:
     logging.getLogger().setLevel(logging.WARNING)
     logging.getLogger("edge_emotion").setLevel(logging.DEBUG if debug else logging.WARNING)
     try:
-        app(args=[a for a in arguments if a != "--debug"], prog_name="edge-emotion")
+        commands(args=[a for a in arguments if a != "--debug"], prog_name=name)
     except EdgeEmotionError as error:
         _fail(str(error), error.exit_code, debug)
     except BrokenPipeError:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ..edge_runtime import console, options
+from ..edge_runtime.cli import main
 from ..edge_runtime.errors import OptionError
 from ..edge_runtime.metrics import PairedComparison, compare
 from .checkpoint import LAST_FILE
@@ -42,6 +43,10 @@ class ComparedRun:
         }
 
 
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
 def comparison(
     runs: Annotated[list[Path], typer.Argument(help="Run folders; the first is what the others are compared with.")],
     data: options.Data,
@@ -109,14 +114,14 @@ def compare_runs(runs: list[Path], data: Path, split: str) -> list[ComparedRun]:
 
 
 def _settings(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings by name, those of the preset's parts as `augmentation.erase`; model files by their own names."""
+    """Settings by name, those of the preset's parts as `augmentation.erase`."""
     for key, value in document.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping):
             yield from _settings(value, "" if key == "preset" else f"{name}.")
         elif name not in WITHOUT:
-            yield name, [Path(each).name for each in value] if name == "teachers" else value
+            yield name, value
 
 
 if __name__ == "__main__":
-    typer.run(comparison)
+    main(app, "python -m edge_emotion.train.comparison")

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ..edge_runtime import console, options
+from ..edge_runtime.cli import main
 from .augment import Augmentation
 from .config import TrainConfig
 from .presets import Preset, get_preset
@@ -17,7 +18,10 @@ from .run_data import RunData
 
 MIN_SECONDS, MIN_BATCHES = 3.0, 5
 
+app = typer.Typer(add_completion=False)
 
+
+@app.command()
 def throughput(
     data: options.Data,
     preset: Annotated[str, typer.Option(help="Whose batches, augmentation and network.")] = "edge-m",
@@ -90,4 +94,4 @@ def _rate(act: Callable[[], object]) -> float:
 
 
 if __name__ == "__main__":
-    typer.run(throughput)
+    main(app, "python -m edge_emotion.train.throughput")

@@ -1,5 +1,7 @@
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,26 @@ def test_the_table_and_its_json(runs: list[Path], drawn_faces: Path, capsys: pyt
     assert "augmentation.erase 0.1, mixup 0.2" in text
     assert "-0.00" not in text
     assert "n = 8" in text
+
+
+def test_runs_that_differ_in_their_teacher_say_so(runs: list[Path], drawn_faces: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs[0], tmp_path / "taught")
+    record = json.loads((runs[0] / "run.json").read_text())
+    record["config"]["teachers"] = ["/m1/model.keras"]
+    (tmp_path / "taught" / "run.json").write_text(json.dumps(record))
+    shutil.copytree(tmp_path / "taught", tmp_path / "other")
+    (tmp_path / "other" / "run.json").write_text(json.dumps(record).replace("/m1/", "/m2/"))
+    _, other = compare_runs([tmp_path / "taught", tmp_path / "other"], drawn_faces, "validation")
+    assert dict(other.changes) == {"teachers": ["/m2/model.keras"]}
+
+
+def test_as_a_program_an_error_is_one_line(drawn_faces: Path, tmp_path: Path) -> None:
+    for module, arguments, code in (("comparison", ["nowhere"], 1), ("throughput", ["--preset", "foo"], 2)):
+        command = [sys.executable, "-m", f"edge_emotion.train.{module}", *arguments, "--data", str(drawn_faces)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (code, "")
+        assert done.stderr.startswith("edge-emotion: ")
+        assert done.stderr.count("\n") == 1
 
 
 def test_runs_of_other_classes_cannot_be_compared(runs: list[Path], drawn_faces: Path) -> None:
