@@ -45,7 +45,8 @@ def train(
         typer.Option(
             "--from",
             metavar="MODEL",
-            help="Start from a .keras file, or a bundled model by name; without --preset with a short, gentle recipe.",
+            help="Start from a .keras file, or in a clone from a bundled model by name; "
+            "without --preset with a short, gentle recipe.",
         ),
     ] = None,
     teacher: Annotated[

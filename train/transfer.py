@@ -11,8 +11,9 @@ from ..edge_runtime.labels import nearest
 from ..edge_runtime.metadata import ModelMetadata
 from .keras_model import KerasClassifier
 
-SOURCES = Path(__file__).parent / "models"
-"""Keras sources of the bundled models. They are in the repository, not in the wheel."""
+SOURCES = (Path(__file__).parent / "models", Path("train", "models"))
+"""Folders of the Keras sources of the bundled models, the second below the working directory: they are in the
+repository, not in the wheel."""
 
 
 def resolve_source(model: str) -> Path:
@@ -20,10 +21,13 @@ def resolve_source(model: str) -> Path:
     path = Path(model)
     if path.suffix or path.exists():
         return path
-    known = {source.stem: source for source in sorted(SOURCES.glob("*.keras"))}
+    known = {source.stem: source for folder in SOURCES for source in sorted(folder.glob("*.keras"))}
     if model in known:
         return known[model]
-    hint = nearest(model, tuple(known)) if known else "the sources of the bundled models are in the repository only"
+    nowhere = (
+        f"the bundled models' sources are in the repository only: go there, or name its {SOURCES[-1] / model}.keras"
+    )
+    hint = nearest(model, tuple(known)) if known else nowhere
     raise ModelError(f"no model {model!r} to start from: {hint}")
 
 

@@ -51,15 +51,16 @@ def test_another_architecture_is_refused(source: KerasClassifier, network: Resid
 
 
 def test_sources_are_found_by_name_or_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SOURCES", tmp_path)
-    (tmp_path / "edge-m.keras").touch()
-    assert resolve_source("edge-m") == tmp_path / "edge-m.keras"
+    monkeypatch.setattr(module, "SOURCES", (tmp_path / "installed", Path("train", "models")))  # not from a clone
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=r"in the repository only: .* train/models/edge-m.keras"):
+        resolve_source("edge-m")
+    (tmp_path / "train" / "models").mkdir(parents=True)
+    (tmp_path / "train" / "models" / "edge-m.keras").touch()
+    assert resolve_source("edge-m") == Path("train", "models", "edge-m.keras")
     assert resolve_source("elsewhere/model.keras") == Path("elsewhere/model.keras")
     with pytest.raises(ModelError, match="edge-m"):
         resolve_source("edge-n")
-    monkeypatch.setattr(module, "SOURCES", tmp_path / "none")
-    with pytest.raises(ModelError, match="in the repository only"):
-        resolve_source("edge-m")
 
 
 @pytest.mark.train
