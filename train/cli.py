@@ -91,6 +91,9 @@ def train(
         else:
             if data is None or (preset is None and start is None):
                 raise OptionError(f"--data and --preset ({', '.join(PRESETS)}) or --from are needed, or --resume")
+            for weight, option, named in ((teacher_weight, "teacher", teacher), (votes_weight, "votes", votes)):
+                if weight is not None and not named:
+                    raise OptionError(f"--{option}-weight says how much --{option} counts: give that too")
             initial = resolve_source(start) if start else None
             chosen = _override(_recipe(preset, initial, qat), epochs, batch_size, settings or ())
             wanted, limits = options.parse_classes(classes), options.parse_limit(limit)

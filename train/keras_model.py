@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,8 @@ def load(path: Path) -> Any:
 def save(model: Any, path: Path, metadata: ModelMetadata) -> None:
     """Save without optimiser, with the metadata inside, so that `path` only ever holds a whole file."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(".saving-*"):  # by a process that was killed here
+        shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
         partial = Path(folder) / "model.keras"
         model.save(partial)
@@ -90,9 +93,7 @@ class KerasClassifier:
         metadata = model_metadata.read(path) if path.exists() and path.suffix == ".keras" else None
         model = load(path)
         if metadata is None:
-            raise ModelError(
-                f"{path} says nothing of its labels and input: train it with edge-emotion, or give --labels"
-            )
+            raise ModelError(f"{path} says nothing of its labels and input: train it with edge-emotion")
         classes = model.output_shape[-1]
         if classes != len(metadata.labels):
             raise ModelError(f"{path} has {classes} outputs but {len(metadata.labels)} labels")

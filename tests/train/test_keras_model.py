@@ -42,6 +42,8 @@ def rewrite(path: Path, edit: Callable[[dict[str, Any]], None]) -> None:
 def test_a_saved_model_answers_the_same_and_carries_its_metadata(keras: Any, tmp_path: Path) -> None:
     model = NETWORK.build(FACE_48, 2)
     path = tmp_path / "deep" / "model.keras"
+    (path.parent / ".saving-killed").mkdir(parents=True)  # by a process that was killed while it saved
+    (path.parent / ".saving-killed" / "model.keras").touch()
     keras_model.save(model, path, METADATA)
     opened = keras_model.KerasClassifier.open(path)
     assert opened.metadata == METADATA
