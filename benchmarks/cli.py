@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from .report import BenchReport
 
 _TIMING, _PATH, _LIMITS = "How to time", "The whole path", "Limits and comparison"
+_COUNTED = ("models", "data", "split", "labels", "input_spec", "baseline", "save_baseline", "emulate", "out", "as_json")
+"""What goes with `--emulate`; all else is about time, or this machine."""
 
 
 def bench(
+    context: typer.Context,
     models: Annotated[
         list[str] | None,
         typer.Argument(
@@ -85,15 +88,17 @@ def bench(
     Example: `edge-emotion bench edge-m edge-m-float16 --data faces.zip --threads 1,2,4 --out report`
     """
     from ..edge_runtime.dataset import open_dataset
-    from .compare import baseline_file, compare_reports, read_baseline
+    from .compare import as_baseline, baseline_file, compare_reports, read_baseline
     from .comparison import Limits
     from .config import BenchConfig
     from .environment import Machine
+    from .files import check_outputs, write_json
     from .harness import run_bench
 
     if emulate is not None:
         from .emulated_cli import bench_emulated
 
+        _check_emulated(context)
         declared = options.parse_declared(labels, input_spec)
         images = open_dataset(data).load(split) if data else None
         chosen = models or bundled()
@@ -125,16 +130,19 @@ def bench(
         detector=detector,
     )
     limits = Limits(slower=max_slowdown / 100, less_accurate_pp=max_drop)
-    if baseline is not None:
-        baseline = baseline_file(baseline, Machine().environment().board)
+    board = Machine().environment().board
+    baseline, save_baseline = (baseline_file(path, board) if path else None for path in (baseline, save_baseline))
     before = read_baseline(baseline) if baseline else None
     chosen = models or bundled()
+    check_outputs(out, save_baseline)
     with console.foreign_output_to_stderr(), console.progress("bench") as bar:
         report = run_bench(chosen, config, open_dataset(data) if data else None, progress=bar)
     if before is not None:
         report = replace(report, comparison=compare_reports(report, before, str(baseline), limits))
-    _deliver(report, out, save_baseline, as_json)
+    _deliver(report, out, as_json)
     _judge(report)
+    if save_baseline is not None:
+        write_json(as_baseline(report), save_baseline)
 
 
 def parse_threads(text: str) -> tuple[int, ...]:
@@ -156,16 +164,23 @@ def bundled() -> list[str]:
     return names
 
 
-def _deliver(report: BenchReport, out: Path | None, save_baseline: Path | None, as_json: bool) -> None:
+def _check_emulated(context: typer.Context) -> None:
+    """Raise OptionError for options that an emulated bench would not heed."""
+    said = {name: context.get_parameter_source(name) for name in context.params if name not in _COUNTED}
+    given = {name for name, source in said.items() if source is not None and source.name != "DEFAULT"}
+    if given:
+        names = ", ".join(option.opts[0] for option in context.command.params if option.name in given)
+        raise OptionError(f"--emulate counts instructions on another processor and has no use for {names}")
+
+
+def _deliver(report: BenchReport, out: Path | None, as_json: bool) -> None:
     """Write the files and print the result."""
-    from .compare import as_baseline, baseline_file, render_comparison
-    from .files import write_json, write_report
+    from .compare import render_comparison
+    from .files import write_report
     from .tables import render_table
 
     if out is not None:
         write_report(report, out)
-    if save_baseline is not None and not report.interrupted:
-        write_json(as_baseline(report), baseline_file(save_baseline, report.environment.board))
     if as_json:
         console.emit_json(report.to_json())
         return

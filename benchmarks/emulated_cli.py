@@ -10,7 +10,7 @@ from ..edge_runtime.dataset import Split
 from ..edge_runtime.errors import ContractError, ModelError, OptionError
 from ..edge_runtime.metadata import ModelMetadata
 from .emulation import get_board
-from .files import write_json
+from .files import check_outputs, write_json
 from .instruction_limits import InstructionLimits
 from .instructions import comparison_crops, emulate, render
 
@@ -38,6 +38,7 @@ def bench_emulated(
         raise OptionError(
             f"--save-baseline {save_baseline} exists: name it with --baseline too, its ceilings stay then"
         )
+    check_outputs(out, save_baseline)
     crops = comparison_crops(split)
     with console.progress(f"emulating {board.name}") as bar:
         report = emulate(models, board, crops, declared=declared, progress=bar)

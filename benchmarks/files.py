@@ -35,6 +35,16 @@ def write_report(report: BenchReport, folder: Path) -> tuple[Path, ...]:
     return tuple(folder / name for name in contents)
 
 
+def check_outputs(out: Path | None, save_baseline: Path | None) -> None:
+    """Say before the measuring what could not be written after it. Raises EdgeEmotionError."""
+    from ..train.runs import check_writable
+
+    if out is not None:
+        check_writable(out)
+    if save_baseline is not None:
+        check_writable(save_baseline.parent, "--save-baseline")
+
+
 def write_json(document: Mapping[str, Any], path: Path) -> None:
     """Write a JSON document, whole or not at all."""
     write_atomically(path, json_bytes(document))

@@ -59,15 +59,18 @@ def by_age(root: Path = RUNS) -> Iterator[Path]:
         yield folder
 
 
-def check_writable(folder: Path) -> None:
-    """Make the folder and write a file in it, before hours of work are put there. Raises EdgeEmotionError."""
+def check_writable(folder: Path, option: str = "--out") -> None:
+    """Make the folder and write a file in it, before hours of work are put there. Raises EdgeEmotionError.
+
+    option: the one that names the folder.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise EdgeEmotionError(
-            f"cannot write to {folder}: {error.strerror or error}: name another with --out"
+            f"cannot write to {folder}: {error.strerror or error}: name another with {option}"
         ) from error
 
 

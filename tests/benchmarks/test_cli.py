@@ -100,10 +100,12 @@ def test_table_baseline_and_gate(
     faster["results"][0]["round_p50_ms"] = [1e-6] * 10
     faster["results"][0]["latency_ms"]["p50"] = 1e-6
     saved.write_text(json.dumps(faster))
-    code, text, err = run(capsys, monkeypatch, FLOAT, "--baseline", str(saved), *FAST)
+    before = saved.read_bytes()
+    code, text, err = run(capsys, monkeypatch, FLOAT, "--baseline", str(saved), "--save-baseline", str(saved), *FAST)
     assert code == 3
     assert "FAILED" in text
     assert "worse than" in err
+    assert saved.read_bytes() == before
 
 
 def test_a_deadline_that_nothing_meets_exits_with_3(
@@ -214,6 +216,8 @@ def test_a_broken_file_is_a_row_beside_the_others(
         ((FLOAT, "--baseline", FLOAT), 2, "not JSON"),
         ((FLOAT, "--max-drop", "-1"), 2, "negative"),
         ((FLOAT, "--data", "nowhere"), 1, "nowhere"),
+        ((FLOAT, "--emulate", "cortex-a72", "--deadline-ms", "1", "--threads", "1"), 2, "no use for --threads, --dead"),
+        ((FLOAT, "--emulate", "cortex-a72", "--no-pin", "--classes", "dark,grey"), 2, "no use for --classes, --pin"),
     ],
 )
 def test_wrong_input_is_one_clear_line(
@@ -242,10 +246,14 @@ def test_data_with_other_labels(
 def test_an_output_folder_that_cannot_be_made(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    """It is said before anything is measured, and with the option that names it."""
+    monkeypatch.setattr("edge_emotion.benchmarks.harness.run_bench", lambda *_, **__: pytest.fail("it was measured"))
     (tmp_path / "file").write_text("")
-    code, _, err = run(capsys, monkeypatch, FLOAT, "--out", str(tmp_path / "file" / "x"), *FAST)
-    assert code == 1
-    assert "file" in err
+    for option in ("--out", "--save-baseline"):
+        code, out, err = run(capsys, monkeypatch, FLOAT, option, str(tmp_path / "file" / "x" / "y"), *FAST)
+        assert (code, out) == (1, "")
+        assert f"file/x{'/y' if option == '--out' else ''}: " in err
+        assert f"name another with {option}" in err
 
 
 def test_the_bare_command_takes_the_bundled_models(

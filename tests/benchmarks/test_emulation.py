@@ -16,7 +16,7 @@ from edge_emotion.benchmarks.emulated_cli import bench_emulated
 from edge_emotion.benchmarks.emulation import BOARDS, EmulatedBoard, EmulatedRun, Mark, get_board, parse_marks
 from edge_emotion.benchmarks.instruction_limits import InstructionLimits
 from edge_emotion.benchmarks.instructions import Agreement, EmulatedReport, EmulatedRow, comparison_crops, promise
-from edge_emotion.edge_runtime.errors import ContractError, DeviceError, ModelError, OptionError
+from edge_emotion.edge_runtime.errors import ContractError, DeviceError, EdgeEmotionError, ModelError, OptionError
 from edge_emotion.edge_runtime.zoo import bundled_models
 from edge_emotion.train.drawn_faces import draw_sample
 from hypothesis import given
@@ -334,6 +334,17 @@ def test_a_passed_ceiling_closes_the_gate_and_saves_nothing(tmp_path: Path, caps
     assert "not time" in capsys.readouterr().out
     with pytest.raises(OptionError, match="--baseline too"):
         bench_emulated([str(RESIDUAL)], "cortex-a72", save_baseline=file)
+
+
+def test_an_output_that_cannot_be_written_is_said_before_the_counting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emulated_cli, "emulate", lambda *_, **__: pytest.fail("it was counted"))
+    (tmp_path / "file").touch()
+    with pytest.raises(EdgeEmotionError, match="name another with --out"):
+        bench_emulated([str(RESIDUAL)], "cortex-a72", out=tmp_path / "file" / "x")
+    with pytest.raises(EdgeEmotionError, match="name another with --save-baseline"):
+        bench_emulated([str(RESIDUAL)], "cortex-a72", save_baseline=tmp_path / "file" / "x" / "y.json")
 
 
 # -- the real thing
