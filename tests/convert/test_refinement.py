@@ -163,4 +163,5 @@ def test_each_image_is_seen_at_the_same_places(small: Path) -> None:
     np.testing.assert_allclose(seen.samples[addition.outputs[0]], np.clip(first + second, 0, 6), atol=1e-5)
     twins = observe(plain, values[[0, 0]]).samples
     for samples in twins.values():
-        np.testing.assert_array_equal(*np.split(samples, 2))
+        first, second = np.split(samples, 2)
+        np.testing.assert_array_equal(first, second)
