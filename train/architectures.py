@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..edge_runtime import console
+from ..edge_runtime.errors import OptionError
 from ..edge_runtime.metadata import InputSpec
 from .layers import Layers, standard_layers
 
@@ -25,6 +26,10 @@ class SlidesNetwork:
 
     convolutions: tuple[int, ...] = (128, 128, 256)
     dense: tuple[int, ...] = (256,) * 11 + (1024,)
+
+    def __post_init__(self) -> None:
+        _require_positive("convolutions", self.convolutions)
+        _require_positive("dense", self.dense)
 
     def build(self, spec: InputSpec, classes: int, dtype: str = "float32", kit: Layers | None = None) -> Any:
         """A `keras.Model` from (N, H, W, C) float input to (N, classes) float32 logits.
@@ -61,6 +66,13 @@ class ResidualNetwork:
 
     stem: int
     stages: tuple[tuple[int, int], ...]
+
+    def __post_init__(self) -> None:
+        _require_positive("stem", (self.stem,))
+        for stage in self.stages:
+            if not isinstance(stage, tuple) or len(stage) != 2:
+                raise OptionError(f"architecture.stages holds pairs of channels and blocks, got {stage!r}")
+            _require_positive("stages", stage)
 
     def build(self, spec: InputSpec, classes: int, dtype: str = "float32", kit: Layers | None = None) -> Any:
         """A `keras.Model` from (N, H, W, C) float input to (N, classes) float32 logits.
@@ -103,14 +115,24 @@ class ResidualNetwork:
         return keras.Model(inputs, outputs, name="residual")
 
 
+def _require_positive(name: str, numbers: tuple[int, ...]) -> None:
+    if not all(type(number) is int and number > 0 for number in numbers):
+        raise OptionError(f"architecture.{name} takes whole numbers from 1 up, got {numbers}")
+
+
 Architecture = SlidesNetwork | ResidualNetwork
 ARCHITECTURES: dict[str, type[Architecture]] = {kind.__name__: kind for kind in (SlidesNetwork, ResidualNetwork)}
 
 
 def architecture_from_json(document: Mapping[str, Any]) -> Architecture:
-    """The architecture that a preset's `to_json` wrote. Raises KeyError or TypeError when it is malformed."""
-    values = {k: _tuples(v) for k, v in document.items() if k != "kind"}
-    return ARCHITECTURES[document["kind"]](**values)
+    """The architecture that a preset's `to_json` wrote.
+
+    Raises OptionError for an unknown kind or a number out of range, KeyError or TypeError when it is malformed.
+    """
+    kind, values = document["kind"], {k: _tuples(v) for k, v in document.items() if k != "kind"}
+    if kind not in ARCHITECTURES:
+        raise OptionError(f"architecture.kind must be {' or '.join(ARCHITECTURES)}, got {kind!r}")
+    return ARCHITECTURES[kind](**values)
 
 
 def _tuples(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -46,8 +47,17 @@ class Preset:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1:
             raise OptionError(f"epochs and batch size must be at least 1, got {self.epochs} and {self.batch_size}")
-        if not 0 <= self.label_smoothing < 1:
-            raise OptionError(f"label smoothing must be 0 to 1, got {self.label_smoothing}")
+        for name, fits, allowed in (
+            ("learning_rate", 0 < self.learning_rate < math.inf, "above 0"),
+            ("warmup_epochs", self.warmup_epochs >= 0, "at least 0"),
+            ("weight_decay", 0 <= self.weight_decay < math.inf, "at least 0"),
+            ("label_smoothing", 0 <= self.label_smoothing < 1, "from 0 to below 1"),
+            ("average_momentum", 0 <= (self.average_momentum or 0) < 1, "from 0 to below 1"),
+            ("class_balance", 0 <= self.class_balance < math.inf, "at least 0"),
+            ("mixup", 0 <= self.mixup < math.inf, "at least 0"),
+        ):
+            if not fits:
+                raise OptionError(f"{name} must be {allowed}, got {getattr(self, name)}")
         for name, known in (("optimizer", ("rmsprop", "sgd")), ("schedule", ("constant", "cosine"))):
             if getattr(self, name) not in known:
                 raise OptionError(f"{name} must be {' or '.join(known)}, got {getattr(self, name)!r}")

@@ -203,6 +203,11 @@ def _epoch_end_callback(
             seconds = time.perf_counter() - self.started
             export.set_weights(averaged_weights(model, to_numpy))
             logits = KerasClassifier(export, metadata).logits(data.validation.images)
+            if not np.isfinite(logits).all():
+                raise EdgeEmotionError(
+                    f"epoch {epoch + 1}: the network gives NaN or infinity and cannot go on: train anew with a lower "
+                    "learning_rate (--set learning_rate=…); the epochs before it are kept"
+                )
             probabilities = softmax(logits)
             labels = data.validation.labels
             metrics = score(probabilities, labels, data.validation.classes)

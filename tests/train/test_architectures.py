@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+from edge_emotion.edge_runtime.errors import OptionError
 from edge_emotion.edge_runtime.metadata import FACE_48, InputSpec
 from edge_emotion.train.architectures import SlidesNetwork, architecture_from_json, summary
 from edge_emotion.train.presets import PRESETS, get_preset
@@ -45,5 +46,11 @@ def test_another_input(keras: Any) -> None:
 
 
 def test_an_unknown_architecture() -> None:
-    with pytest.raises(KeyError):
+    with pytest.raises(OptionError, match="SlidesNetwork or ResidualNetwork, got 'Other'"):
         architecture_from_json({"kind": "Other"})
+
+
+@pytest.mark.parametrize("layers", [{"convolutions": (8, 0)}, {"dense": (True,)}, {"dense": (1.5,)}])
+def test_layers_of_no_size_are_refused(layers: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=f"architecture.{next(iter(layers))} takes whole numbers"):
+        SlidesNetwork(**layers)

@@ -34,7 +34,10 @@ def test_an_unknown_preset_names_the_nearest() -> None:
         get_preset("edgem")
 
 
-@pytest.mark.parametrize("change", [{"epochs": 0}, {"schedule": "step"}, {"batch_size": 0}, {"label_smoothing": 1.0}])
+@pytest.mark.parametrize("change", [{"epochs": 0}, {"schedule": "step"}, {"batch_size": 0}, {"label_smoothing": 1.0},
+                                    {"learning_rate": 0.0}, {"learning_rate": float("nan")}, {"warmup_epochs": -1},
+                                    {"weight_decay": -1.0}, {"average_momentum": 1.0}, {"average_momentum": -0.1},
+                                    {"class_balance": -1.0}, {"mixup": float("inf")}])  # fmt: skip
 def test_impossible_values_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(EdgeEmotionError):
         dataclasses.replace(get_preset("tiny"), **change)
@@ -63,7 +66,15 @@ def test_settings_replace_those_of_the_preset() -> None:
         ("epochs=1.5", "cannot be '1.5'"),
         ("epochs=true", "cannot be 'true'"),
         ("optimizer=adam", "rmsprop or sgd"),
-        ("architecture.kind=Transformer", "malformed"),
+        ("architecture.kind=Transformer", "SlidesNetwork or ResidualNetwork, got 'Transformer'"),
+        ("architecture.stem=0", "architecture.stem takes whole numbers from 1 up"),
+        ("architecture.stages=[[16, 0]]", "architecture.stages takes whole numbers"),
+        ("architecture.stages=[[16, 1.5]]", "architecture.stages takes whole numbers"),
+        ("architecture.stages=[[16]]", "pairs of channels and blocks"),
+        ("architecture.stages=[16]", "pairs of channels and blocks"),
+        ("mixup=-1", "mixup must be at least 0, got -1.0"),
+        ("average_momentum=2", "average_momentum must be from 0 to below 1"),
+        ("learning_rate=NaN", "learning_rate must be above 0"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(setting: str, message: str) -> None:

@@ -334,6 +334,17 @@ def test_the_seed_recipe_trains_too(data: RunData, tmp_path: Path) -> None:
     assert read_history(tmp_path)[0].learning_rate == pytest.approx(1e-4)
 
 
+@pytest.mark.parametrize("average_momentum", [None, 0.95])
+def test_a_diverged_run_is_one_clear_line_and_keeps_what_was_before(
+    data: RunData, tmp_path: Path, average_momentum: float | None
+) -> None:
+    preset = dataclasses.replace(PRESET, learning_rate=1e30, average_momentum=average_momentum)
+    config = dataclasses.replace(CONFIG, preset=preset)
+    with pytest.raises(EdgeEmotionError, match=r"epoch 1: the network gives NaN .* lower learning_rate"):
+        train(config, data, tmp_path)
+    assert {p.name for p in tmp_path.iterdir() if p.is_file()} == {"run.json"}
+
+
 def test_the_learning_rate_warms_up_and_falls_to_nothing(uninterrupted: Path) -> None:
     rates = [row.learning_rate for row in read_history(uninterrupted)]
     assert rates[0] == pytest.approx(PRESET.learning_rate)
