@@ -5,9 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from .errors import OptionError
 
 EMOTIONS: tuple[str, ...] = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
@@ -40,6 +37,6 @@ def select_classes(wanted: Sequence[str], available: Sequence[str]) -> tuple[str
     return chosen
 
 
-def class_indices(wanted: Sequence[str], labels: Sequence[str]) -> NDArray[np.int64]:
-    """Positions of the wanted classes among a model's outputs, shape (len(wanted),), as `select_classes` finds them."""
-    return np.array([list(labels).index(name) for name in select_classes(wanted, labels)], dtype=np.int64)
+def class_indices(wanted: Sequence[str], labels: Sequence[str]) -> list[int]:
+    """Positions of the wanted classes among a model's outputs, as `select_classes` finds them."""
+    return [list(labels).index(name) for name in select_classes(wanted, labels)]

@@ -24,7 +24,12 @@ Backend = Annotated[str, typer.Option(help="TFLite runtime: auto, litert, tflite
 Threads = Annotated[int, typer.Option(min=1, max=64, help="Cores to use.")]
 Detector = Annotated[str, typer.Option(help="Face detector: auto, blazeface, haar, yunet:PATH or none.")]
 Labels = Annotated[
-    str | None, typer.Option("--labels", metavar="A,B,…", help="Labels in output order, for a file without metadata.")
+    str | None,
+    typer.Option(
+        "--labels",
+        metavar="A,B,…",
+        help="Labels in output order: for a file without metadata, or in place of its own.",
+    ),
 ]
 Input = Annotated[
     str | None,

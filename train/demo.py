@@ -42,7 +42,7 @@ def demo(
         import_keras()
         require_matplotlib()
         if find_spec("tensorflow") is None:
-            raise RuntimeMissingError("converting needs TensorFlow: pip install 'edge-emotion[train]'")
+            raise RuntimeMissingError("converting needs TensorFlow: pip install './edge-emotion[train]' (your clone)")
         check_writable(out)
         try:
             _chain(out, images, epochs, seconds, seed, say, as_json)

@@ -29,11 +29,13 @@ def import_keras() -> Any:
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if find_spec("keras") is None:
-        raise RuntimeMissingError("Keras is not installed: pip install 'edge-emotion[train]'")
+        raise RuntimeMissingError("Keras is not installed: pip install './edge-emotion[train]' (your clone)")
     if "KERAS_BACKEND" not in os.environ:
         found = next((name for name in ("tensorflow", "jax", "torch") if find_spec(name)), None)
         if found is None:
-            raise RuntimeMissingError("Keras has no backend: pip install 'edge-emotion[train]' (TensorFlow)")
+            raise RuntimeMissingError(
+                "Keras has no backend, such as TensorFlow: pip install './edge-emotion[train]' (your clone)"
+            )
         os.environ["KERAS_BACKEND"] = found
     try:
         with quiet_native():

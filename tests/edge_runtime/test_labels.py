@@ -10,12 +10,12 @@ def test_the_seven_emotions_are_in_folder_order() -> None:
 
 def test_classes_keep_the_order_asked_for() -> None:
     assert select_classes(("neutral", "angry"), EMOTIONS) == ("neutral", "angry")
-    assert class_indices(("neutral", "angry"), EMOTIONS).tolist() == [4, 0]
+    assert class_indices(("neutral", "angry"), EMOTIONS) == [4, 0]
 
 
 def test_upper_and_lower_case_are_the_same_and_the_models_spelling_counts() -> None:
     assert select_classes(("happy", "ANGRY"), ("Angry", "Happy")) == ("Happy", "Angry")
-    assert class_indices(("happy", "angry"), ("Angry", "Happy")).tolist() == [1, 0]
+    assert class_indices(("happy", "angry"), ("Angry", "Happy")) == [1, 0]
     assert select_classes(("a", "A"), ("A", "a")) == ("a", "A")
     with pytest.raises(OptionError, match="twice"):
         select_classes(("happy", "Happy"), ("Angry", "Happy"))

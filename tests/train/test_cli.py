@@ -159,7 +159,7 @@ def test_training_without_the_extra_says_what_to_install(
     for command in (("train", "--data", drawn_faces, *LEAN), ("demo",)):
         code, out, err = run(*command)
         assert (code, out) == (1, "")
-        assert "pip install 'edge-emotion[train]'" in err
+        assert "pip install './edge-emotion[train]' (your clone)" in err
         assert not Path("runs").exists()
         assert not Path("demo").exists()
 
