@@ -84,7 +84,6 @@ def convert(
     kept = tuple(name.strip() for name in keep_float.split(",")) if keep_float else ()
     if kept and (edgetpu or not any(recipe.precision == "int8" for recipe in chosen)):
         raise OptionError("--keep-float is for int8 files that run on a CPU: it needs --int8 and excludes --edgetpu")
-    declared = options.parse_declared(labels, input_spec)
     contract = Contract(
         MAX_DROP_PP if max_drop is None else max_drop,
         max_class_drop,
@@ -99,7 +98,9 @@ def convert(
         if model.suffix == ".tflite":
             _compile_only(model, edgetpu, as_json)
             return
-        metadata = declared or (model_metadata.read(model) if model.is_file() else None)
+        known = model_metadata.read(model) if model.is_file() else None
+        declared = options.describe(model, known, labels, input_spec)
+        metadata = declared or known
         if metadata is None:
             raise ModelError(f"{model} says nothing of its labels and input: give --labels and --input")
         if logit_bias is not None:
@@ -107,19 +108,19 @@ def convert(
         folder = out or model.parent
         check_writable(folder)
         validation = representative = None
-        known: tuple[str, ...] = ()
+        classes: tuple[str, ...] = ()
         dataset = open_dataset(data) if data is not None else recorded_dataset(model)
         if dataset is not None:
             if data is None:
                 console.note(f"data: {dataset.path} (recorded in {model.parent / 'run.json'})")
-            known = tuple(label for label in metadata.labels if label in dataset.classes) or metadata.labels
+            classes = tuple(label for label in metadata.labels if label in dataset.classes) or metadata.labels
             with console.progress("decoding validation") as bar:
-                validation = dataset.load("validation", metadata.input, known, bar)
+                validation = dataset.load("validation", metadata.input, classes, bar)
         if calibration is not None:
             representative = Calibration.from_folder(calibration, metadata.input, samples, seed, validation)
         elif dataset is not None and any(recipe.needs_calibration for recipe in chosen):
             with console.progress("decoding training") as bar:
-                train = dataset.load("train", metadata.input, known, bar)
+                train = dataset.load("train", metadata.input, classes, bar)
             representative = Calibration.from_split(train, samples, seed, validation)
         result = convert_model(
             model,

@@ -89,7 +89,13 @@ def declare(model: str, labels: str | None, input_spec: str | None) -> ModelMeta
     """
     if labels is None and input_spec is None:
         return None
-    known = read(resolve(model))
+    return describe(model, read(resolve(model)), labels, input_spec)
+
+
+def describe(
+    model: Path | str, known: ModelMetadata | None, labels: str | None, input_spec: str | None
+) -> ModelMetadata | None:
+    """What `declare` answers, of a model whose own metadata are `known`."""
     if known is not None and input_spec is not None:
         raise OptionError(f"--input is for a file without metadata: {model} says its own input")
     declared = parse_declared(labels, input_spec)

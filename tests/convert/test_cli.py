@@ -111,7 +111,6 @@ def test_calibration_with_a_validation_image_is_refused(tmp_path: Path, keras_mo
         (["--float16", "--keep-float", "logits"], "it needs --int8"),
         (["--edgetpu", "--keep-float", "logits"], "excludes --edgetpu"),
         (["--max-drop", "-1"], "0 to 100"),
-        (["--input", "8x8:grey:0:1"], "needs --labels"),
         ([MODELS / "brightness-int8.tflite"], "only with --edgetpu"),
     ],
 )
@@ -119,6 +118,29 @@ def test_invalid_options_are_exit_code_2(arguments: list[str | Path], said: str)
     with pytest.raises(OptionError, match=said) as caught:
         run(*arguments)
     assert caught.value.exit_code == 2
+
+
+def test_labels_rename_the_outputs_of_a_model_that_says_its_input(
+    tmp_path: Path, keras_model: Maker, data: Path
+) -> None:
+    model = make_run(tmp_path, keras_model, data)
+    before = metadata.read(model)
+    assert before is not None
+    for split in ("train", "validation"):
+        for old, new in zip(LABELS, ("low", "middle", "high"), strict=True):
+            (data / split / old).rename(data / split / new)
+    run(model, "--float32", "--labels", "low,middle,high", "--data", data)
+    after = metadata.read(model.parent / "shades-float32.tflite")
+    assert after is not None
+    assert (after.labels, after.input) == (("low", "middle", "high"), before.input)
+    for arguments, said in (
+        (["--labels", "low,high"], "3 outputs"),
+        (["--labels", "low,middle,high", "--input", "8x8:grey:0:255"], "says its own input"),
+    ):
+        with pytest.raises(OptionError, match=said):
+            run(model, "--float32", *arguments)
+    with pytest.raises(OptionError, match="needs --labels"):
+        run(keras_model(0.0), "--input", "8x8:grey:0:1")
 
 
 def test_what_is_not_there_is_said(tmp_path: Path, keras_model: Maker) -> None:
