@@ -30,7 +30,10 @@ def bench(
     data: options.OptionalData = None,
     split: options.SplitName = "validation",
     classes: options.Classes = None,
-    labels: options.Labels = None,
+    labels: Annotated[
+        str | None,
+        typer.Option("--labels", metavar="A,B,…", help="Labels in output order, for the files without metadata."),
+    ] = None,
     input_spec: options.Input = None,
     backend: options.Backend = "auto",
     threads: Annotated[str, typer.Option(metavar="N,…", help="Interpreter threads: one row for each number.")] = "1",
@@ -131,12 +134,14 @@ def bench(
     )
     limits = Limits(slower=max_slowdown / 100, less_accurate_pp=max_drop)
     board = Machine().environment().board
+    dataset = open_dataset(data) if data else None
+    check_outputs(out)  # makes the folder, in which the baseline may be asked for
     baseline, save_baseline = (baseline_file(path, board) if path else None for path in (baseline, save_baseline))
     before = read_baseline(baseline) if baseline else None
+    check_outputs(save_baseline=save_baseline)
     chosen = models or bundled()
-    check_outputs(out, save_baseline)
     with console.foreign_output_to_stderr(), console.progress("bench") as bar:
-        report = run_bench(chosen, config, open_dataset(data) if data else None, progress=bar)
+        report = run_bench(chosen, config, dataset, progress=bar)
     if before is not None:
         report = replace(report, comparison=compare_reports(report, before, str(baseline), limits))
     _deliver(report, out, as_json)

@@ -35,7 +35,7 @@ def write_report(report: BenchReport, folder: Path) -> tuple[Path, ...]:
     return tuple(folder / name for name in contents)
 
 
-def check_outputs(out: Path | None, save_baseline: Path | None) -> None:
+def check_outputs(out: Path | None = None, save_baseline: Path | None = None) -> None:
     """Say before the measuring what could not be written after it. Raises EdgeEmotionError."""
     from ..train.runs import check_writable
 

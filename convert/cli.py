@@ -70,6 +70,7 @@ def convert(
     from ..edge_runtime import metadata as model_metadata
     from ..edge_runtime.dataset import open_dataset
     from ..edge_runtime.errors import ContractError, ModelError, OptionError
+    from ..edge_runtime.labels import common_classes
     from ..train.runs import check_writable
     from . import recipes
     from .calibration import Calibration
@@ -113,7 +114,9 @@ def convert(
         if dataset is not None:
             if data is None:
                 console.note(f"data: {dataset.path} (recorded in {model.parent / 'run.json'})")
-            classes = tuple(label for label in metadata.labels if label in dataset.classes) or metadata.labels
+            classes = common_classes(metadata.labels, dataset.classes)
+            if missing := set(metadata.labels) - set(classes):
+                console.note(f"{dataset.path} has no images of {', '.join(sorted(missing))}: they go unmeasured")
             with console.progress("decoding validation") as bar:
                 validation = dataset.load("validation", metadata.input, classes, bar)
         if calibration is not None:

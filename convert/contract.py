@@ -42,9 +42,9 @@ class Contract:
         """What exceeds a limit, in words; empty when the contract is met."""
         return (*self._overall(cost), *self._by_class(cost))
 
-    def rejects(self, cost: Cost) -> bool:
-        """Whether a file of this cost is refused: with few images only a limit that the user gave can do that."""
-        return bool(self._by_class(cost) or (self.enforced(cost.paired.n) and self._overall(cost)))
+    def binding(self, cost: Cost) -> tuple[str, ...]:
+        """Those breaches for which a file is refused: with few images only of a limit that the user gave."""
+        return (*(self._overall(cost) if self.enforced(cost.paired.n) else ()), *self._by_class(cost))
 
     def _overall(self, cost: Cost) -> tuple[str, ...]:
         if not exceeds(cost.paired.drop_pp, self.max_drop_pp):

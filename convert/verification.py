@@ -20,6 +20,7 @@ from ..edge_runtime.provenance import tool_versions
 from .calibration import Calibration
 from .contract import Contract, Cost
 from .conversion import Output
+from .coral import READY
 from .flips import FlipReport, find_flips
 from .graph import read_graph
 from .layers import LayerReport, analyse
@@ -87,9 +88,9 @@ class Verifier:
         record["refinement"] = list(STEPS) if recipe.precision == "int8" else []
         record["cost"] = cost.to_json() if cost else None
         content = model_metadata.attach(flatbuffer, metadata, record)
-        rejected = cost is not None and self.contract.rejects(cost)
+        binding = self.contract.binding(cost) if cost else ()
         return Output(
-            path=self._write(recipe, content, rejected),
+            path=self._write(recipe, content, bool(binding)),
             recipe=recipe,
             metadata=metadata,
             flatbuffer=flatbuffer,
@@ -100,8 +101,8 @@ class Verifier:
             cost=cost,
             flips=flips,
             layers=self._layers(flatbuffer, recipe, exact),
-            breaches=breaches,
-            rejected=rejected,
+            breaches=binding or breaches,
+            rejected=bool(binding),
         )
 
     def _layers(self, flatbuffer: bytes, recipe: Recipe, exact: bytes | None) -> LayerReport | None:
@@ -112,9 +113,11 @@ class Verifier:
     def _write(self, recipe: Recipe, content: bytes, rejected: bool) -> Path:
         shipped = self.out / f"{self.source.name}-{recipe.name}.tflite"
         refused = shipped.with_name(shipped.name + REJECTED)
-        path, earlier = (refused, shipped) if rejected else (shipped, refused)
+        for_coral = shipped.with_name(f"{shipped.stem}_edgetpu.tflite"), self.out / READY / shipped.name
+        path, *earlier = (refused, shipped, *for_coral) if rejected else (shipped, refused)
         write_atomically(path, content)
-        earlier.unlink(missing_ok=True)  # what an earlier conversion came to is no longer so
+        for file in earlier:
+            file.unlink(missing_ok=True)  # what an earlier conversion came to is no longer so
         return path
 
 

@@ -322,7 +322,12 @@ def _files(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]
     real = folder.resolve()
     if real in above:
         return
-    for entry in sorted(folder.iterdir()):
+    try:
+        entries = sorted(folder.iterdir())
+    except PermissionError:  # such as the lost+found of a drive
+        logger.warning("%s may not be read", folder)
+        return
+    for entry in entries:
         if entry.is_dir():
             yield from _files(entry, above | {real})
         elif entry.is_file():

@@ -12,6 +12,8 @@ from typing import Literal
 
 from .board import System
 
+OPENCV_FOR_NUMPY_1 = "'numpy<2' 'opencv-python-headless>=4.10,<4.12'"
+"""What pip is asked for where apt's picamera2 or tflite-runtime is built for numpy 1: later ones need numpy 2."""
 Status = Literal["ok", "note", "warning", "stop"]
 PACKAGES = (
     "numpy", "ai-edge-litert", "tflite-runtime", "tensorflow", "opencv-python-headless", "opencv-python",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from . import zoo
 from .board import Ran, System
-from .doctor_check import Finding, Installation
+from .doctor_check import OPENCV_FOR_NUMPY_1, Finding, Installation
 from .errors import ModelError
 
 SLOW_MS = 30.0  # one face; with detection on top, under ten frames a second
@@ -46,15 +46,27 @@ def check_runtime(system: System, here: Installation) -> Iterator[Finding]:
                 "runtime",
                 "stop",
                 f"{text}: it was built for numpy 1",
-                f"{here.executable} -m pip install 'numpy<2' 'opencv-python-headless<4.12'",
+                f"{here.executable} -m pip install {OPENCV_FOR_NUMPY_1}",
             )
         else:
             yield Finding("runtime", "ok", f"{text} (LiteRT is 2 to 8 times faster, where it can be installed)")
     elif "tensorflow" in here.packages:
         yield Finding("runtime", "note", f"TensorFlow {here.packages['tensorflow']} only: LiteRT starts far faster")
     else:
-        package = "ai-edge-litert" if here.bits == 64 else "tflite-runtime==2.14.0 'numpy<2'"
-        yield Finding("runtime", "stop", "no TFLite runtime", f"{here.executable} -m pip install {package}")
+        yield Finding("runtime", "stop", "no TFLite runtime", f"{here.executable} -m pip install {_runtime(here)}")
+
+
+def _runtime(here: Installation) -> str:
+    """The TFLite runtime to ask pip for: that which is here, else the one that has wheels for this machine."""
+    if "ai-edge-litert" not in here.packages and (here.bits == 32 or "tflite-runtime" in here.packages):
+        return "tflite-runtime==2.14.0 'numpy<2'"
+    return "ai-edge-litert" if here.major("numpy") != 1 else "ai-edge-litert 'numpy<2'"
+
+
+def _opencv(here: Installation) -> str:
+    """The OpenCV to ask pip for: one that leaves numpy 1 where apt's picamera2 or tflite-runtime wants it."""
+    only_tflite_runtime = "tflite-runtime" in here.packages and "ai-edge-litert" not in here.packages
+    return OPENCV_FOR_NUMPY_1 if here.major("numpy") == 1 or only_tflite_runtime else OPENCV_WHEEL
 
 
 def check_opencv(system: System, here: Installation) -> Iterator[Finding]:
@@ -66,7 +78,7 @@ def check_opencv(system: System, here: Installation) -> Iterator[Finding]:
             "warning",
             f"{' and '.join(several)} overwrite each other's files",
             f"{here.executable} -m pip uninstall -y {' '.join(several)}; "
-            f"{here.executable} -m pip install --force-reinstall {OPENCV_WHEEL}",
+            f"{here.executable} -m pip install --force-reinstall {_opencv(here)}",
         )
     code = "import numpy, cv2; print(numpy.__version__, cv2.__version__, hasattr(cv2, 'CascadeClassifier'))"
     ran = system.run(here.executable, "-c", code, timeout_s=60)
@@ -80,7 +92,7 @@ def check_opencv(system: System, here: Installation) -> Iterator[Finding]:
                 "opencv",
                 "warning",
                 f"OpenCV {cv_version} has no Haar cascades: --detector haar will not work",
-                f"{here.executable} -m pip install {OPENCV_WHEEL}",
+                f"{here.executable} -m pip install {_opencv(here)}",
             )
         return
     yield _opencv_problem(ran.err, ran.code, here)
@@ -95,7 +107,7 @@ def _opencv_problem(error: str, code: int, here: Installation) -> Finding:
             "stop",
             "this OpenCV needs a desktop's libraries",
             f"{here.executable} -m pip uninstall -y opencv-python opencv-contrib-python; "
-            f"{pip} --force-reinstall {OPENCV_WHEEL}",
+            f"{pip} --force-reinstall {_opencv(here)}",
         )
     if re.search(
         r"compiled using NumPy 1|_ARRAY_API not found|numpy\.core\.multiarray failed|dtype size changed", error
@@ -104,12 +116,12 @@ def _opencv_problem(error: str, code: int, here: Installation) -> Finding:
             "opencv",
             "stop",
             "OpenCV and numpy were built for each other's other version",
-            f"{pip} --upgrade --force-reinstall {OPENCV_WHEEL}",
+            f"{pip} --upgrade --force-reinstall {_opencv(here)}",
         )
     if "No module named" in error:
-        mend = f"{pip} {OPENCV_WHEEL}" if here.bits == 64 else "sudo apt install python3-opencv opencv-data"
+        mend = f"{pip} {_opencv(here)}" if here.bits == 64 else "sudo apt install python3-opencv opencv-data"
         return Finding("opencv", "stop", last, mend)
-    return Finding("opencv", "stop", f"OpenCV cannot be imported: {last}", f"{pip} --force-reinstall {OPENCV_WHEEL}")
+    return Finding("opencv", "stop", f"OpenCV cannot be imported: {last}", f"{pip} --force-reinstall {_opencv(here)}")
 
 
 def check_extras(system: System, here: Installation) -> Iterator[Finding]:
@@ -150,13 +162,13 @@ def _self_test_problem(ran: Ran, here: Installation, reinstall: str) -> Finding:
             f"not done after {SELF_TEST_S} s",
             "end what keeps the machine busy (top shows it), and try once more",
         )
-    elif re.search(r"cv2|libGL|libgthread|numpy|_ARRAY_API", last):
+    elif "RuntimeMissingError" in last and "'numpy<2'" in last:
+        how, mend = last, f"{here.executable} -m pip install {OPENCV_FOR_NUMPY_1}"
+    elif "RuntimeMissingError" not in last and re.search(r"cv2|libGL|libgthread|numpy|_ARRAY_API", last):
         how, mend = last, _opencv_problem(ran.err, ran.code, here).mend
     elif ran.code < 0 or re.search(r"^(ImportError|ModuleNotFoundError|OSError)|RuntimeMissingError", last):
         how = f"crashes (signal {-ran.code})" if ran.code < 0 else last
-        is_litert = "ai-edge-litert" in here.packages or "tflite-runtime" not in here.packages
-        runtime = "ai-edge-litert" if is_litert else "tflite-runtime==2.14.0 'numpy<2'"
-        mend = f"{here.executable} -m pip install --force-reinstall {runtime}"
+        mend = f"{here.executable} -m pip install --force-reinstall {_runtime(here)}"
     else:
         how, mend = last, reinstall
     return Finding("models", "stop", f"the bundled models do not run: {how}", mend)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .classifier import EmotionClassifier, LogitsModel
 from .dataset import Dataset, Split
 from .errors import DatasetError, OptionError
-from .labels import class_indices
+from .labels import class_indices, common_classes
 from .metadata import ModelMetadata
 from .metrics import Metrics, score, softmax
 from .preprocess import Image
@@ -138,6 +138,5 @@ def load_split_for(
     progress: Callable[[int, int], None] | None = None,
 ) -> Split:
     """The split prepared for this model: the asked classes, else the model's own that the data has, in its order."""
-    there = {name.lower() for name in dataset.classes}
-    wanted = classes or tuple(label for label in model.metadata.labels if label.lower() in there)
-    return dataset.load(split, model.metadata.input, wanted or model.metadata.labels, progress)
+    wanted = classes or common_classes(model.metadata.labels, dataset.classes)
+    return dataset.load(split, model.metadata.input, wanted, progress)

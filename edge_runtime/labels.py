@@ -37,6 +37,16 @@ def select_classes(wanted: Sequence[str], available: Sequence[str]) -> tuple[str
     return chosen
 
 
+def common_classes(labels: Sequence[str], available: Sequence[str]) -> tuple[str, ...]:
+    """A model's labels that are among the classes of a dataset, upper and lower case the same; all when none is.
+
+    >>> common_classes(["Angry", "Happy", "Sad"], ["happy", "sad", "surprise"])
+    ('Happy', 'Sad')
+    """
+    there = {name.lower() for name in available}
+    return tuple(label for label in labels if label.lower() in there) or tuple(labels)
+
+
 def class_indices(wanted: Sequence[str], labels: Sequence[str]) -> list[int]:
     """Positions of the wanted classes among a model's outputs, as `select_classes` finds them."""
     return [list(labels).index(name) for name in select_classes(wanted, labels)]

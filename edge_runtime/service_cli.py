@@ -38,7 +38,7 @@ def install(
 
     Example: `edge-emotion service install --source 0 --wait --web 0.0.0.0:8080 --web-token TOKEN`
     """
-    values = run_options(context.args)
+    values = run_options(context.args, system)
     shown = _without_secrets(values)
     service = _service(name, system)
     if not values and not service.config_path.exists():
@@ -91,7 +91,7 @@ def remove(name: Name = "edge-emotion", system: System = False, as_json: options
         console.emit(f"there is no {service.unit_path}")
 
 
-def run_options(arguments: list[str]) -> dict[str, Value]:
+def run_options(arguments: list[str], system: bool = False) -> dict[str, Value]:
     """Options of `run` as `--config` takes them; what was not said is left out. What `run` refuses ends as there."""
     from .cli import StageGroup
 
@@ -99,7 +99,7 @@ def run_options(arguments: list[str]) -> dict[str, Value]:
     if not arguments:
         return {}
     context = command.make_context("edge-emotion service install", list(arguments))
-    _check(context.params)
+    _check(context.params, system)
     values: dict[str, Value] = {}
     for parameter in command.params:
         said = context.get_parameter_source(parameter.name)
@@ -109,10 +109,18 @@ def run_options(arguments: list[str]) -> dict[str, Value]:
     return values
 
 
-def _check(asked: Mapping[str, Any]) -> None:
-    """Raise what `run` would before it opens the camera: systemd does not start a service again that ends so."""
+def _check(asked: Mapping[str, Any], system: bool) -> None:
+    """Raise what `run` would before it opens the camera: systemd does not start a service again that ends so.
+
+    system: it runs as another user, who may have fetched a detector that this one has not.
+    """
+    from .cameras.choice import check_source
+    from .edgetpu import check_device
+    from .errors import ModelError
     from .faces import open_detector
+    from .interpreter import load_backend
     from .outputs.mqtt_address import parse_mqtt
+    from .outputs.video import check_suffix
     from .outputs.web import check_web
     from .run_config import RunConfig, parse_detect_every, parse_size
 
@@ -126,8 +134,18 @@ def _check(asked: Mapping[str, Any]) -> None:
     }
     config = RunConfig(**{**same, **read})
     _ = config.labels_in_order
+    load_backend(config.backend)
+    if config.device != "cpu":
+        check_device(config.device)
+    check_source(config.source)
     if config.detector != "auto":
-        open_detector(config.detector, backend=config.backend, threads=config.threads).close()
+        try:
+            open_detector(config.detector, backend=config.backend, threads=config.threads).close()
+        except ModelError:
+            if not system:
+                raise
+    if config.video is not None:
+        check_suffix(Path(config.video))
     if config.web is not None:
         check_web(config.web, config.web_token)
     if config.mqtt is not None:

@@ -6,15 +6,18 @@ image's own affine transform. That keeps Python out of the inner loop: see `docs
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..edge_runtime.errors import OptionError
 from ..edge_runtime.preprocess import Image
 
 NOISE_STD = 24.0
+ERASE_LEAST = 0.02  # of the image's area
 _REMAP_ROWS = 32_000  # cv2.remap takes sides below 2**15
 
 
@@ -39,6 +42,13 @@ class Augmentation:
     erase_area: float = 0.25
     resample: float = 0.0
     noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            most = 1.0 if name in ("erase", "erase_area", "resample", "noise") else math.inf
+            least = ERASE_LEAST if name == "erase_area" else 0.0
+            if not (least <= value <= most and value < math.inf):
+                raise OptionError(f"augmentation.{name} must be from {least:g} to {most:g}, got {value}")
 
     def __call__(self, images: Image, rng: np.random.Generator) -> Image:
         """Augmented copies of uint8 images (N, H, W, C), the same for the same generator state."""
@@ -87,7 +97,7 @@ class Augmentation:
     def _erase(self, images: Image, rng: np.random.Generator) -> None:
         height, width = images.shape[1:3]
         for i in np.flatnonzero(rng.random(len(images)) < self.erase):
-            area = rng.uniform(0.02, self.erase_area) * height * width
+            area = rng.uniform(ERASE_LEAST, self.erase_area) * height * width
             aspect = np.exp(rng.uniform(np.log(0.3), np.log(1 / 0.3)))
             h, w = min(height, max(1, round(np.sqrt(area * aspect)))), min(width, max(1, round(np.sqrt(area / aspect))))
             y, x = rng.integers(height - h + 1), rng.integers(width - w + 1)

@@ -12,8 +12,8 @@ from ..edge_runtime.metadata import ModelMetadata
 from .keras_model import KerasClassifier
 
 SOURCES = (Path(__file__).parent / "models", Path("train", "models"))
-"""Folders of the Keras sources of the bundled models, the second below the working directory: they are in the
-repository, not in the wheel."""
+"""Folders of the Keras sources of the bundled models, the first one first, the second below the working directory:
+they are in the repository, not in the wheel."""
 
 
 def resolve_source(model: str) -> Path:
@@ -21,7 +21,7 @@ def resolve_source(model: str) -> Path:
     path = Path(model)
     if path.suffix or path.exists():
         return path
-    known = {source.stem: source for folder in SOURCES for source in sorted(folder.glob("*.keras"))}
+    known = {source.stem: source for folder in reversed(SOURCES) for source in sorted(folder.glob("*.keras"))}
     if model in known:
         return known[model]
     nowhere = (

@@ -58,15 +58,22 @@ def open_camera(
     raise DeviceError(f"source {source!r} does not exist: a camera number (0), picamera, a video, a folder, or a URL")
 
 
+def check_source(source: str) -> None:
+    """Raise OptionError for a URL that is malformed. Nothing is opened."""
+    from .stream import without_password
+
+    try:
+        _ = urlsplit(source).port if URL.match(source) else None
+    except ValueError as error:
+        raise OptionError(
+            f"{without_password(source)} has no valid host and port: write / ? # @ in a password as %2F %3F %23 %40"
+        ) from error
+
+
 def _open_url(url: str, wait: bool) -> Camera:
     from .stream import StreamCapture, without_password
 
-    try:
-        _ = urlsplit(url).port
-    except ValueError as error:
-        raise OptionError(
-            f"{without_password(url)} has no valid host and port: write / ? # @ in a password as %2F %3F %23 %40"
-        ) from error
+    check_source(url)
     if _is_remote_file(url):
         from .video_file import VideoFile
 

@@ -21,7 +21,7 @@ SECRET = re.compile(r"((?:user|usr|login|pas|pwd|token|key|auth|secret|sig)[\w.-
 
 
 class StreamCapture(Capture):
-    """An open stream. One of known length, a video behind a URL that does not look like one, ends in order.
+    """An open stream. One over HTTP of known length, a video behind a URL that does not look like one, ends in order.
 
     Whether any other without frames has ended or was lost only another try tells.
     """
@@ -38,7 +38,7 @@ class StreamCapture(Capture):
             )
         fps = self._video.get(cv2.CAP_PROP_FPS)
         self.fps = fps if 0 < fps <= 240 else 0.0
-        self._is_finite = self._video.get(cv2.CAP_PROP_FRAME_COUNT) > 0
+        self._is_finite = url.lower().startswith("http") and self._video.get(cv2.CAP_PROP_FRAME_COUNT) > 0
 
     def grab(self) -> tuple[Image, Image | None] | None:
         """The next frame, BGR; None at the end of a video. Raises DeviceError when there is none within 5 s."""

@@ -13,7 +13,7 @@ from .output import Output
 def open_outputs(config: RunConfig) -> list[Output]:
     """One output for each option that names one; those opened are closed again when a later one fails.
 
-    Raises DeviceError or OptionError when one cannot be opened.
+    Raises DeviceError, OutputError or OptionError when one cannot be opened, ModelError for a model without labels.
     """
     outputs: list[Output] = []
     with ExitStack() as stack:

@@ -36,8 +36,7 @@ class AnnotatedVideo(Output):
 
     def __init__(self, path: Path) -> None:
         """Raises OptionError for a suffix without a codec, DeviceError when the folder is not writable."""
-        if path.suffix.lower() not in CODECS:
-            raise OptionError(f"--video {path}: write to one of {', '.join(sorted(CODECS))}")
+        check_suffix(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.open("ab").close()  # a video that was there stays until the first frame
@@ -113,6 +112,12 @@ class AnnotatedVideo(Output):
             is_full = error.errno in FULL  # a folder in which only this file may be written says nothing of the disk
         if is_full:
             raise DeviceError(f"cannot write {self._path}: the disk is full, and the end of the video is missing")
+
+
+def check_suffix(path: Path) -> None:
+    """Raise OptionError when there is no codec for a file of this name."""
+    if path.suffix.lower() not in CODECS:
+        raise OptionError(f"--video {path}: write to one of {', '.join(sorted(CODECS))}")
 
 
 def caption(faces: Sequence[TrackedFace]) -> list[tuple[tuple[int, int, int, int], str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import ipaddress
@@ -19,6 +20,7 @@ TOKEN_MIN_LENGTH = 12
 OPEN_PATHS = frozenset({"/healthz", "/style.css"})  # nothing of what the camera sees
 COOKIE_MAX_AGE_S = 30 * 24 * 3600
 REFUSAL_DELAY_S = 0.5
+FORM_WITHIN_S = 10.0
 
 REFUSAL = b'<p class="bad" role="alert">That is not the token.</p>'
 
@@ -106,7 +108,11 @@ class Guard:
             return None
         offered = request.query_params.get("token")
         if request.method == "POST" and path == "/login":
-            offered = parse_qs((await _short_body(request)).decode("utf-8", "replace")).get("token", [""])[0]
+            form = b""
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FORM_WITHIN_S):
+                    form = await _short_body(request)
+            offered = parse_qs(form.decode("utf-8", "replace")).get("token", [""])[0]
         if offered is not None and self._matches(offered.strip(), self._token):
             return self._welcome(request, path)
         if offered is not None:

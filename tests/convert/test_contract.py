@@ -73,13 +73,13 @@ def test_few_images_are_enforced_only_when_asked() -> None:
 def test_with_few_images_only_a_limit_that_was_given_rejects(ten: Split) -> None:
     """One of five dark images is lost: 10 points of accuracy, 20 of the recall of dark."""
     cost = Cost.between(answers(ten, [0] * 5 + [1] * 5), answers(ten, [1] + [0] * 4 + [1] * 5))
-    assert not Contract().rejects(cost)
-    assert not Contract(max_class_drop_pp=20).rejects(cost)
-    assert Contract(max_class_drop_pp=19).rejects(cost)
-    assert Contract(explicit=True).rejects(cost)
-    assert not Contract(10, explicit=True).rejects(cost)
+    assert not Contract().binding(cost)
+    assert not Contract(max_class_drop_pp=20).binding(cost)
+    assert Contract(max_class_drop_pp=19).binding(cost)
+    assert Contract(explicit=True).binding(cost)
+    assert not Contract(10, explicit=True).binding(cost)
     many = dataclasses.replace(cost, paired=dataclasses.replace(cost.paired, n=ENFORCED_FROM))
-    assert Contract().rejects(many)
+    assert Contract().binding(many)
 
 
 @pytest.mark.parametrize("value", [-0.1, 100.1, float("nan")])

@@ -219,9 +219,11 @@ def test_a_good_file_takes_the_place_of_a_rejected_one(
 def test_a_rejected_file_takes_the_place_of_a_good_one(
     keras_model: Maker, tmp_path: Path, validation: Split, training: Split, declared: ModelMetadata
 ) -> None:
-    (tmp_path / "shades-int8.tflite").write_text("of an earlier conversion")
+    (tmp_path / "for-edgetpu").mkdir()
+    for earlier in ("shades-int8.tflite", "shades-int8_edgetpu.tflite", "for-edgetpu/shades-int8.tflite"):
+        (tmp_path / earlier).write_text("of an earlier conversion")
     convert_wild(keras_model, tmp_path, validation, training, declared, contract=Contract(explicit=True))
-    assert [p.name for p in tmp_path.iterdir()] == ["shades-int8.tflite.rejected"]
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["shades-int8.tflite.rejected"]
 
 
 def test_float_input_and_output_give_the_same_answers(

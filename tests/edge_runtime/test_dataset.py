@@ -1,5 +1,6 @@
 import shutil
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -137,6 +138,20 @@ def test_links_in_a_circle_end(tmp_path: Path) -> None:
     (tmp_path / "train" / "up").symlink_to(tmp_path)
     (tmp_path / "train" / "sad" / "other").symlink_to(tmp_path / "train" / "happy")
     (tmp_path / "train" / "happy" / "other").symlink_to(tmp_path / "train" / "sad")
+    assert open_dataset(tmp_path).load("train").counts == {"happy": 4, "sad": 4}
+
+
+def test_a_folder_that_may_not_be_read_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kaggle(tmp_path)
+    (tmp_path / "lost+found").mkdir()
+    of_all = Path.iterdir
+
+    def iterdir(folder: Path) -> Iterator[Path]:
+        if folder.name == "lost+found":  # root's, which a test that runs as root could read
+            raise PermissionError(13, "Permission denied")
+        return of_all(folder)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
     assert open_dataset(tmp_path).load("train").counts == {"happy": 4, "sad": 4}
 
 

@@ -155,7 +155,7 @@ def test_python(change: dict[str, Any], status: str, what: str) -> None:
     ("packages", "bits", "status", "mend"),
     [
         ({"ai-edge-litert": "2.3.0", "numpy": "2.4"}, 64, "ok", ""),
-        ({"tflite-runtime": "2.14.0", "numpy": "2.0.1"}, 64, "stop", "'numpy<2' 'opencv-python-headless<4.12'"),
+        ({"tflite-runtime": "2.14.0", "numpy": "2.0.1"}, 64, "stop", "'numpy<2' 'opencv-python-headless>=4.10,<4.12'"),
         ({"tflite-runtime": "2.14.0", "numpy": "1.26.4"}, 64, "ok", ""),
         ({"tensorflow": "2.21.0"}, 64, "note", ""),
         ({}, 64, "stop", "pip install ai-edge-litert"),
@@ -175,6 +175,7 @@ AttributeError: _ARRAY_API not found
 ImportError: numpy.core.multiarray failed to import
 """
 NO_GL = "ImportError: libGL.so.1: cannot open shared object file: No such file or directory"
+NO_NUMPY_2 = "tflite-runtime 2.14.0 cannot use numpy 2.2.0: pip install 'numpy<2'"
 NO_CV2 = "ModuleNotFoundError: No module named 'cv2'"
 
 
@@ -233,6 +234,7 @@ def test_models() -> None:
         (Ran(1, "", "ImportError: /x/ai_edge_litert/_pywrap.so: undefined symbol"), "--force-reinstall ai-edge-litert"),
         (Ran(-11), "--force-reinstall ai-edge-litert"),
         (Ran(124), "busy"),
+        (Ran(1, "", f"RuntimeMissingError: {NO_NUMPY_2}"), "install 'numpy<2' 'opencv-python-headless>=4.10,<4.12'"),
         (Ran(1, "", "ModelError: /x/edge-m.tflite is cut off"), "--force-reinstall --no-deps ./edge-emotion "),
     ],
 )
@@ -243,6 +245,22 @@ def test_models_that_do_not_run_are_mended_by_what_is_broken(ran: Ran, mend: str
     without = replace(HERE, packages={"tflite-runtime": "2.14.0"})
     crash = only(doctor_software.check_models(pi5(**{f"{PY} -m edge_emotion": Ran(-11)}), without))
     assert "--force-reinstall tflite-runtime==2.14.0" in crash.mend
+
+
+@pytest.mark.parametrize("packages", [{"numpy": "1.26.4"}, {"tflite-runtime": "2.14.0"}])
+def test_a_mend_leaves_numpy_1_to_what_is_built_for_it(packages: dict[str, str]) -> None:
+    here = replace(HERE, packages=packages)
+    broken = only(doctor_software.check_opencv(pi5(**{f"{PY} -c import numpy, cv2": Ran(1, "", NO_GL)}), here))
+    assert "--force-reinstall 'numpy<2' 'opencv-python-headless>=4.10,<4.12'" in broken.mend
+    machine = pi5(**{f"{PY} -m edge_emotion": Ran(-11)})
+    assert "'numpy<2'" in only(doctor_software.check_models(machine, here)).mend
+
+
+def test_one_runtime_is_advised_for_a_machine() -> None:
+    here = replace(HERE, packages={}, bits=32)
+    crash = only(doctor_software.check_models(pi5(**{f"{PY} -m edge_emotion": Ran(-11)}), here))
+    assert "tflite-runtime==2.14.0" in only(doctor_software.check_runtime(pi5(), here)).mend
+    assert "tflite-runtime==2.14.0" in crash.mend
 
 
 def test_no_mend_takes_a_package_from_pypi_that_is_not_there() -> None:
@@ -298,7 +316,7 @@ def test_a_camera_this_user_may_not_open() -> None:
                 )
             },
             "stop",
-            "'numpy<2' 'opencv-python-headless<4.12'",
+            "'numpy<2' 'opencv-python-headless>=4.10,<4.12'",
         ),
         ({f"{PY} -c import picamera2": Ran(1, "", "OSError: libcamera.so.0.5\n")}, "stop", "--reinstall"),
     ],

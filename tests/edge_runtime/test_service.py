@@ -126,6 +126,11 @@ def test_wrong_options_are_refused_before_anything_is_written(
         (("--mqtt", "mqtt://me:secretpw@broker"), 2, "may not hold a password"),
         (("--mqtt", "mqtt://broker", "--mqtt-password-file", "pw"), 2, "mqtt://USER@"),
         (("--no-frames",), 2, "add --web"),
+        (("--backend", "nosuch"), 2, "backend"),
+        (("--device", "banana"), 2, "unknown device"),
+        (("--video", "x.xyz"), 2, "write to one of"),
+        (("--source", "http://h:99999/x"), 2, "no valid host and port"),
+        (("--detector", "blazeface"), 1, "not here yet"),
     ],
 )
 def test_what_run_refuses_is_refused_before_anything_is_written(
@@ -140,12 +145,23 @@ def test_what_run_refuses_is_refused_before_anything_is_written(
         pytest.importorskip("starlette", reason="needs the web extra")
     (home / "pw").write_text("geheim")
     monkeypatch.chdir(home)
+    monkeypatch.setenv("XDG_DATA_HOME", str(home / "empty"))
     monkeypatch.setenv("EDGE_EMOTION_MQTT_USER", "me")  # of this shell: the service will not have it
     assert main(monkeypatch, "service", "install", "--source", "0", *wrong) == code
     told = capsys.readouterr()
     assert why in told.err
     assert "secretpw" not in told.out + told.err
     assert [path.name for path in home.iterdir()] == ["pw"]
+
+
+def test_a_detector_that_only_the_other_user_has_is_taken(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(home / "empty"))
+    arguments = ("service", "install", "--system", "--dry-run", "--source", "0", "--detector")
+    assert main(monkeypatch, *arguments, "blazeface") == 0
+    assert 'detector = "blazeface"' in capsys.readouterr().out
+    assert main(monkeypatch, *arguments, "nosuch") == 2
 
 
 def test_no_password_of_a_camera_is_shown(

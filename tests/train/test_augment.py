@@ -2,10 +2,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from edge_emotion.edge_runtime.errors import OptionError
 from edge_emotion.train.augment import Augmentation, warp
 from hypothesis import given
 from hypothesis import strategies as st
 
+WRONG = [("contrast", float("inf")), ("noise", float("nan")), ("erase", 2.0), ("erase_area", -1.0), ("noise", -1.0)]
 NOTHING = Augmentation(flip=False, rotation=0, scale=0, shift=0, brightness=0, contrast=0, erase=0)
 IDENTITY = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
 
@@ -136,3 +138,9 @@ def test_noise_roughens_some_images_and_stays_within_bounds() -> None:
     grey = images[:, 0, 0, 0] == 128
     assert result[grey].std(axis=(1, 2, 3)).max() < 27
     np.testing.assert_allclose(result[grey].mean(axis=(1, 2, 3)), 128, atol=6)
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_a_change_out_of_its_range_is_said(name: str, value: float) -> None:
+    with pytest.raises(OptionError, match=f"augmentation.{name} must be from"):
+        dataclasses.replace(NOTHING, **{name: value})  # type: ignore[arg-type]

@@ -58,6 +58,9 @@ def test_sources_are_found_by_name_or_path(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "train" / "models").mkdir(parents=True)
     (tmp_path / "train" / "models" / "edge-m.keras").touch()
     assert resolve_source("edge-m") == Path("train", "models", "edge-m.keras")
+    (tmp_path / "installed").mkdir()
+    (tmp_path / "installed" / "edge-m.keras").touch()
+    assert resolve_source("edge-m") == tmp_path / "installed" / "edge-m.keras"
     assert resolve_source("elsewhere/model.keras") == Path("elsewhere/model.keras")
     with pytest.raises(ModelError, match="edge-m"):
         resolve_source("edge-n")

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("uvicorn", reason="needs the web extra")
 
-from edge_emotion.edge_runtime.outputs import web_connection
+from edge_emotion.edge_runtime.outputs import web_connection, web_guard
 from edge_emotion.edge_runtime.outputs.choice import open_outputs
 from edge_emotion.edge_runtime.outputs.web import WebOutput, parse_address
 from edge_emotion.edge_runtime.run_config import RunConfig
@@ -327,6 +327,14 @@ def test_connections_that_ask_for_nothing_are_let_go(web: WebOutput, monkeypatch
             silent.sendall(said)
             assert is_let_go(silent)
     assert ask(web, "/")[0] == 200
+
+
+def test_a_form_that_is_never_sent_whole_is_answered(guarded: WebOutput, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web_guard, "FORM_WITHIN_S", 0.01)
+    with socket.create_connection(("127.0.0.1", guarded.port)) as form:
+        form.sendall(b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n")
+        form.settimeout(20)
+        assert form.recv(12) == b"HTTP/1.1 401"
 
 
 def test_connections_beyond_the_most_are_let_go(web: WebOutput, monkeypatch: pytest.MonkeyPatch) -> None:
