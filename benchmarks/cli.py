@@ -133,7 +133,7 @@ def bench(
         detector=detector,
     )
     limits = Limits(slower=max_slowdown / 100, less_accurate_pp=max_drop)
-    board = Machine().environment().board
+    board = Machine().environment().board if baseline or save_baseline else ""
     dataset = open_dataset(data) if data else None
     check_outputs(out)  # makes the folder, in which the baseline may be asked for
     baseline, save_baseline = (baseline_file(path, board) if path else None for path in (baseline, save_baseline))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..edge_runtime.metadata import write_atomically
+from ..edge_runtime.metadata import check_writable, write_atomically
 from .html import render_html
 from .report import BenchReport
 from .tables import render_markdown
@@ -37,8 +37,6 @@ def write_report(report: BenchReport, folder: Path) -> tuple[Path, ...]:
 
 def check_outputs(out: Path | None = None, save_baseline: Path | None = None) -> None:
     """Say before the measuring what could not be written after it. Raises EdgeEmotionError."""
-    from ..train.runs import check_writable
-
     if out is not None:
         check_writable(out)
     if save_baseline is not None:

@@ -71,7 +71,6 @@ def convert(
     from ..edge_runtime.dataset import open_dataset
     from ..edge_runtime.errors import ContractError, ModelError, OptionError
     from ..edge_runtime.labels import common_classes
-    from ..train.runs import check_writable
     from . import recipes
     from .calibration import Calibration
     from .contract import MAX_DROP_PP, Contract
@@ -107,7 +106,7 @@ def convert(
         if logit_bias is not None:
             declared = dataclasses.replace(metadata, logit_bias=options.parse_logit_bias(logit_bias, metadata.labels))
         folder = out or model.parent
-        check_writable(folder)
+        model_metadata.check_writable(folder)
         validation = representative = None
         classes: tuple[str, ...] = ()
         dataset = open_dataset(data) if data is not None else recorded_dataset(model)

@@ -12,13 +12,14 @@ import io
 import json
 import math
 import os
+import tempfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from .errors import ModelError
+from .errors import EdgeEmotionError, ModelError
 
 SCHEMA_VERSION = 1
 RESIZE = "halve-then-linear-exact"
@@ -228,6 +229,21 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path, option: str = "--out") -> None:
+    """Make the folder and write a file in it, before hours of work are put there. Raises EdgeEmotionError.
+
+    option: the one that names the folder.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise EdgeEmotionError(
+            f"cannot write to {folder}: {error.strerror or error}: name another with {option}"
+        ) from error
 
 
 def _read_member(source: Path | io.BytesIO, member: str, name: str) -> ModelMetadata | None:

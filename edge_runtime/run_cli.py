@@ -114,22 +114,22 @@ def run(
     from .outputs.statistics import Statistics
     from .outputs.terminal import Terminal
     from .pipeline import Pipeline
-    from .run_config import RunConfig, parse_detect_every, parse_size
+    from .run_config import RunConfig
 
-    config = RunConfig(
+    config = RunConfig.from_options(
         source=source,
         model=model,
-        classes=options.parse_classes(classes),
+        classes=classes,
         labels=labels,
-        input=input_spec,
+        input_spec=input_spec,
         backend=backend,
         threads=threads,
         device=device,
-        size=parse_size(size),
+        size=size,
         fps=fps,
         wait=wait,
         detector=detector,
-        detect_every=parse_detect_every(detect_every),
+        detect_every=detect_every,
         half_life=half_life,
         margin=margin,
         settle=settle,
@@ -142,7 +142,7 @@ def run(
         show=show,
         web=web,
         web_token=web_token,
-        frames=not no_frames,
+        no_frames=no_frames,
         mqtt=mqtt,
         mqtt_ca=mqtt_ca,
         mqtt_password_file=mqtt_password_file,

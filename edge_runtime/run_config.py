@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from .errors import ModelError, OptionError
 from .labels import select_classes
@@ -58,6 +58,29 @@ class RunConfig:
     mqtt_password_file: Path | None = None
     aggregate: float | None = None
     max_frames: int | None = None
+
+    @classmethod
+    def from_options(
+        cls,
+        *,
+        classes: str | None,
+        size: str | None,
+        detect_every: str,
+        input_spec: str | None,
+        no_frames: bool,
+        **same: Any,
+    ) -> RunConfig:
+        """From the options of `run` as they are typed; `same` are those whose values need no reading."""
+        from .options import parse_classes
+
+        return cls(
+            classes=parse_classes(classes),
+            size=parse_size(size),
+            detect_every=parse_detect_every(detect_every),
+            input=input_spec,
+            frames=not no_frames,
+            **same,
+        )
 
     def __post_init__(self) -> None:
         if not self.source:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -122,17 +121,9 @@ def _check(asked: Mapping[str, Any], system: bool) -> None:
     from .outputs.mqtt_address import parse_mqtt
     from .outputs.video import check_suffix
     from .outputs.web import check_web
-    from .run_config import RunConfig, parse_detect_every, parse_size
+    from .run_config import RunConfig
 
-    same = {field.name: asked[field.name] for field in fields(RunConfig) if field.name in asked}
-    read = {
-        "classes": options.parse_classes(asked["classes"]),
-        "size": parse_size(asked["size"]),
-        "detect_every": parse_detect_every(asked["detect_every"]),
-        "input": asked["input_spec"],
-        "frames": not asked["no_frames"],
-    }
-    config = RunConfig(**{**same, **read})
+    config = RunConfig.from_options(**{key: asked[key] for key in asked if key not in (*NOT_IN_FILES, "quiet")})
     _ = config.labels_in_order
     load_backend(config.backend)
     if config.device != "cpu":

@@ -13,13 +13,14 @@ import typer
 
 from ..edge_runtime import console, options
 from ..edge_runtime.errors import EdgeEmotionError, OptionError
+from ..edge_runtime.metadata import check_writable
 from ..edge_runtime.metrics import Metrics
 from ..edge_runtime.zoo import resolve
 from .checkpoint import MODEL_FILE, RESUME_FILE, EpochResult, read_history
 from .config import PRECISIONS, TEACHER_WEIGHT, VOTES_WEIGHT, TrainConfig
 from .presets import PRESETS, Preset, adjusted, fine_tuning, get_preset, quantisation_aware
 from .run_data import RunData, load_data
-from .runs import RUN_FILE, check_writable, default_folder, newest_unfinished, read_run
+from .runs import RUN_FILE, default_folder, newest_unfinished, read_run
 from .transfer import read_metadata, resolve_source
 
 INTERRUPTED = 130

@@ -30,9 +30,9 @@ def demo(
 
     Example: `edge-emotion demo`
     """
+    from ..edge_runtime.metadata import check_writable
     from .keras_model import import_keras
     from .plots import require_matplotlib
-    from .runs import check_writable
 
     say = console.note if as_json else console.emit
     out = out or Path("demo") / time.strftime("%Y%m%d-%H%M%S")

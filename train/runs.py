@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,21 +56,6 @@ def by_age(root: Path = RUNS) -> Iterator[Path]:
     ]
     for folder, _ in sorted(records, key=lambda item: (item[1], item[0].name), reverse=True):
         yield folder
-
-
-def check_writable(folder: Path, option: str = "--out") -> None:
-    """Make the folder and write a file in it, before hours of work are put there. Raises EdgeEmotionError.
-
-    option: the one that names the folder.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise EdgeEmotionError(
-            f"cannot write to {folder}: {error.strerror or error}: name another with {option}"
-        ) from error
 
 
 def _modified(path: Path) -> float:

@@ -6,6 +6,11 @@ import pytest
 from edge_emotion.edge_runtime import console
 
 
+def run(program: str) -> subprocess.CompletedProcess[str]:
+    """A program in a process of its own."""
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+
 def test_the_docstring_examples_hold() -> None:
     assert doctest.testmod(console).failed == 0
 
@@ -21,7 +26,7 @@ def test_foreign_output_never_reaches_stdout() -> None:
         "        print('nested noise'); console.emit('third')\n"
         "print('last')\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = run(program)
     assert done.stdout.split() == ["first", "second", "third", "last"]
     assert {"python", "native", "nested"} <= set(done.stderr.split())
 
@@ -35,7 +40,7 @@ def test_native_noise_is_held_back_unless_it_explains_an_error() -> None:
         "    with quiet_native(): os.write(2, b'the reason\\n'); raise ValueError\n"
         "except ValueError: pass\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = run(program)
     assert done.stderr.strip() == "the reason"
 
 
@@ -53,7 +58,7 @@ def test_two_threads_that_hold_noise_back_do_not_lose_stderr() -> None:
         "one.start(); two.start(); one.join(); two.join()\n"
         "note('still here')\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = run(program)
     assert done.stderr.strip() == "still here"
 
 
@@ -77,7 +82,7 @@ def test_a_thread_that_opens_a_source_takes_no_message_of_another() -> None:
         "    said += 1\n"
         "print(said)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = run(program)
     assert done.stderr == "a message\n" * int(done.stdout)
 
 

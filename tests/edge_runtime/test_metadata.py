@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from edge_emotion.edge_runtime import metadata
-from edge_emotion.edge_runtime.errors import ModelError
+from edge_emotion.edge_runtime.errors import EdgeEmotionError, ModelError
 from edge_emotion.edge_runtime.metadata import (
     InputSpec,
     Measurement,
@@ -202,3 +202,11 @@ def test_a_failed_write_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: p
 def test_metadata_is_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         ModelMetadata(("a", "b")).name = "x"  # type: ignore[misc]
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(EdgeEmotionError, match="name another with --out"):
+        metadata.check_writable(tmp_path / "file" / "run")
+    metadata.check_writable(tmp_path / "new" / "run")
+    assert list((tmp_path / "new" / "run").iterdir()) == []

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from edge_emotion.edge_runtime.errors import EdgeEmotionError
-from edge_emotion.train.runs import by_age, check_writable, default_folder, newest_unfinished, read_run
+from edge_emotion.train.runs import by_age, default_folder, newest_unfinished, read_run
 
 
 def make(root: Path, name: str, time_s: int, *, finished: bool = False, schema: int = 1) -> Path:
@@ -48,11 +48,3 @@ def test_the_default_folder_says_when_and_what() -> None:
     assert folder.parent == Path("runs")
     assert folder.name.endswith("-tiny")
     assert not folder.exists()
-
-
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(EdgeEmotionError, match="name another with --out"):
-        check_writable(tmp_path / "file" / "run")
-    check_writable(tmp_path / "new" / "run")
-    assert list((tmp_path / "new" / "run").iterdir()) == []
