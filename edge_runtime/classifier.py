@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol, Self
@@ -16,7 +18,7 @@ from . import edgetpu
 from . import metadata as model_metadata
 from .console import note
 from .errors import ModelError
-from .interpreter import BACKENDS, Interpreter, load_backend, open_interpreter
+from .interpreter import BACKENDS, TFLiteInterpreter, load_backend, open_interpreter
 from .labels import class_indices, select_classes
 from .metadata import ModelMetadata, strip
 from .metrics import softmax
@@ -33,6 +35,10 @@ class LogitsModel(Protocol):
 
     def logits(self, pixels: Image) -> NDArray[np.float32]:
         """Logits, float32 (N, classes), of prepared uint8 pixels (N, H, W, C)."""
+        ...
+
+    def close(self) -> None:
+        """Release what it holds."""
         ...
 
 
@@ -95,8 +101,9 @@ class EmotionClassifier:
         self.metadata: ModelMetadata = known
         self.sha256 = hashlib.sha256(content).hexdigest()
         self.size_bytes = len(content)
+        self._open = partial(open_interpreter, content, self.metadata.input, backend, threads, tpu)
         try:
-            self._interpreter: Interpreter = open_interpreter(content, self.metadata.input, backend, threads, tpu)
+            self._interpreter = self._open()
         except ModelError as error:
             raise ModelError(f"{name}: {error}") from error
         if self._interpreter.classes != len(self.metadata.labels):
@@ -108,10 +115,21 @@ class EmotionClassifier:
         self._chosen = class_indices(classes, self.metadata.labels) if classes else None
         self.labels = select_classes(classes, self.metadata.labels) if classes else self.metadata.labels
 
+    def twin(self) -> Self:
+        """The same classifier on an interpreter of its own, for another thread."""
+        other = copy(self)
+        other._interpreter = self._open()
+        return other
+
     @property
     def backend(self) -> str:
         """Name of the runtime in use."""
-        return getattr(self._interpreter, "backend", "")
+        return self._interpreter.backend
+
+    @property
+    def output_step(self) -> float:
+        """How far two neighbouring output values are apart; 0 for a model with float outputs."""
+        return self._interpreter.output_quantisation.scale
 
     def logits(self, pixels: Image) -> NDArray[np.float32]:
         """Logits of all the model's classes, float32 (N, classes), of prepared uint8 pixels (N, H, W, C)."""
@@ -129,10 +147,6 @@ class EmotionClassifier:
         chosen = values if self._chosen is None else values[self._chosen]
         probabilities = softmax(chosen, self.metadata.temperature)
         return Prediction(dict(zip(self.labels, probabilities.tolist(), strict=True)))
-
-    def predict_many(self, crops: Iterable[Image]) -> list[Prediction]:
-        """`predict` for each crop."""
-        return [self.predict(crop) for crop in crops]
 
     def close(self) -> None:
         """Release the runtime's memory."""
@@ -161,7 +175,7 @@ def are_probabilities(outputs: NDArray[np.float32]) -> bool:
     return bool((outputs >= 0).all() and (np.abs(outputs.sum(axis=1) - 1) <= SUM_TOLERANCE).all())
 
 
-def _kind_of_outputs(interpreter: Interpreter, metadata: ModelMetadata) -> Literal["logits", "probabilities"]:
+def _kind_of_outputs(interpreter: TFLiteInterpreter, metadata: ModelMetadata) -> Literal["logits", "probabilities"]:
     """Found out on noise: logits of four random images are never all distributions by chance."""
     if metadata.outputs == "probabilities":
         return "probabilities"

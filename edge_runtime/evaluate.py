@@ -102,9 +102,10 @@ class ParallelClassifier:
     ) -> None:
         """Open the model `workers` times, once for each core by default. Raises what EmotionClassifier raises."""
         count = workers or usable_cores()
-        self._classifiers = [EmotionClassifier(model, metadata=metadata, backend=backend) for _ in range(count)]
+        first = EmotionClassifier(model, metadata=metadata, backend=backend)
+        self._classifiers = [first, *(first.twin() for _ in range(count - 1))]
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="evaluate")
-        self.metadata = self._classifiers[0].metadata
+        self.metadata = first.metadata
 
     def logits(self, pixels: Image) -> NDArray[np.float32]:
         """Logits, float32 (N, classes), of prepared uint8 pixels (N, H, W, C), in order."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,6 +10,8 @@ import typer
 from . import console, options
 
 if TYPE_CHECKING:
+    from .classifier import LogitsModel
+    from .dataset import Split
     from .faces import FaceDetector
 
 
@@ -46,7 +48,8 @@ def evaluate(
         raise OptionError("--margin is how a face that --detector found is cropped: add --detector")
     with console.foreign_output_to_stderr(), ExitStack() as stack:
         finder = stack.enter_context(open_detector(detector)) if detector is not None else None
-        classifier = open_model(model, options.declare(model, labels, input_spec), backend)
+        declared = options.declare(model, labels, input_spec)
+        classifier = stack.enter_context(closing(open_model(model, declared, backend)))
         with console.progress("decoding") as bar:
             images = load_split_for(classifier, open_dataset(data), split, options.parse_classes(classes), bar)
         with console.progress("evaluating") as bar:
@@ -64,7 +67,9 @@ def evaluate(
             _print(document)
 
 
-def _through_detector(classifier: Any, images: Any, detector: FaceDetector, margin: float | None) -> dict[str, Any]:
+def _through_detector(
+    classifier: LogitsModel, images: Split, detector: FaceDetector, margin: float | None
+) -> dict[str, Any]:
     from .evaluate import evaluate as run
     from .framing import through_detector
 
@@ -82,7 +87,7 @@ def _through_detector(classifier: Any, images: Any, detector: FaceDetector, marg
     }
 
 
-def _under_stress(classifier: Any, images: Any) -> dict[str, list[dict[str, float]]]:
+def _under_stress(classifier: LogitsModel, images: Split) -> dict[str, list[dict[str, float]]]:
     from .evaluate import evaluate as run
     from .stress import STRENGTHS, degrade
 

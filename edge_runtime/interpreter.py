@@ -1,4 +1,4 @@
-"""The one seam to the TFLite runtimes. Quantising and dequantising happen here and nowhere else."""
+"""The one seam to the TFLite runtimes. What goes into a model and comes out of it is (de)quantised here alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -27,23 +27,6 @@ BACKENDS: dict[str, tuple[str, str]] = {
     "tensorflow": ("tensorflow.lite.python.interpreter", "tensorflow"),
 }
 """Backend name → (module with `Interpreter`, distribution), in the order `auto` tries them."""
-
-
-class Interpreter(Protocol):
-    """Runs one image at a time: prepared uint8 pixels (H, W, C) in, float32 outputs (classes,) out."""
-
-    @property
-    def classes(self) -> int:
-        """Number of outputs."""
-        ...
-
-    def __call__(self, pixels: Image) -> NDArray[np.float32]:
-        """Outputs for one image; a new array on each call."""
-        ...
-
-    def close(self) -> None:
-        """Release the runtime's memory."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,8 @@ def patterns(spec: InputSpec) -> Image:
 def outputs(path: Path) -> tuple[NDArray[np.float32], float]:
     """Logits of the patterns, (3, classes), and how far they may be off on another machine."""
     with EmotionClassifier(path) as classifier:
-        quantisation = getattr(classifier._interpreter, "output_quantisation", None)
-        step = float(quantisation.scale) if quantisation is not None else 0.0
-        return classifier.logits(patterns(classifier.metadata.input)), max(INT8_STEPS * step, FLOAT_TOLERANCE)
+        tolerance = max(INT8_STEPS * classifier.output_step, FLOAT_TOLERANCE)
+        return classifier.logits(patterns(classifier.metadata.input)), tolerance
 
 
 def run_self_test(models: dict[str, Path], recorded: dict[str, Any], speed_s: float = 2.0) -> dict[str, Any]:

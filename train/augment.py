@@ -6,7 +6,6 @@ image's own affine transform. That keeps Python out of the inner loop: see `docs
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import cv2
@@ -18,6 +17,18 @@ from ..edge_runtime.preprocess import Image
 
 NOISE_STD = 24.0
 ERASE_LEAST = 0.02  # of the image's area
+LIMITS = {
+    "rotation": (0.0, 180.0),
+    "scale": (0.0, 0.9),  # at 1 a face may shrink to nothing, beyond it is turned through the centre
+    "shift": (0.0, 1.0),
+    "brightness": (0.0, 1.0),
+    "contrast": (0.0, 1.0),  # beyond it some images would be negatives
+    "erase": (0.0, 1.0),
+    "erase_area": (ERASE_LEAST, 1.0),
+    "resample": (0.0, 1.0),
+    "noise": (0.0, 1.0),
+}
+"""Name → the least and the most that `Augmentation` takes."""
 _REMAP_ROWS = 32_000  # cv2.remap takes sides below 2**15
 
 
@@ -44,10 +55,9 @@ class Augmentation:
     noise: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            most = 1.0 if name in ("erase", "erase_area", "resample", "noise") else math.inf
-            least = ERASE_LEAST if name == "erase_area" else 0.0
-            if not (least <= value <= most and value < math.inf):
+        for name, (least, most) in LIMITS.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
                 raise OptionError(f"augmentation.{name} must be from {least:g} to {most:g}, got {value}")
 
     def __call__(self, images: Image, rng: np.random.Generator) -> Image:

@@ -46,6 +46,11 @@ class TrainConfig:
             raise OptionError("--qat goes on with a trained model: name it with --from")
 
     @property
+    def soft(self) -> bool:
+        """Whether more than the labels is learnt: the targets are then kept in the run folder."""
+        return bool(self.teachers or self.votes)
+
+    @property
     def models(self) -> tuple[str, ...]:
         """The model files that the run learns and starts from."""
         return (*self.teachers, self.initial) if self.initial else self.teachers

@@ -113,6 +113,9 @@ class KerasClassifier:
             return np.zeros((0, len(self.metadata.labels)), np.float32)
         return np.concatenate(parts).astype(np.float32)
 
+    def close(self) -> None:
+        """Nothing to release: Keras holds the model as long as anyone does."""
+
 
 def _is_custom_code(text: str) -> bool:
     lowered = text.lower()

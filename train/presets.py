@@ -58,6 +58,8 @@ class Preset:
         ):
             if not fits:
                 raise OptionError(f"{name} must be {allowed}, got {getattr(self, name)}")
+        if self.warmup_epochs and self.schedule == "constant":
+            raise OptionError("warmup_epochs leads up to a schedule: it needs schedule=cosine")
         for name, known in (("optimizer", ("rmsprop", "sgd")), ("schedule", ("constant", "cosine"))):
             if getattr(self, name) not in known:
                 raise OptionError(f"{name} must be {' or '.join(known)}, got {getattr(self, name)!r}")
@@ -150,6 +152,10 @@ PRESETS: dict[str, Preset] = {
 }
 
 
+_OPTIONAL: dict[str, type] = {"average_momentum": float, "augmentation": dict}
+"""Settings that may be null, and their kind where they are not."""
+
+
 def adjusted(preset: Preset, settings: Sequence[str]) -> Preset:
     """The preset with settings such as `mixup=0.2` or `augmentation.erase=0` (values in JSON) in place of its own.
 
@@ -169,18 +175,28 @@ def adjusted(preset: Preset, settings: Sequence[str]) -> Preset:
             value = json.loads(text)
         except json.JSONDecodeError:
             value = text.strip()
-        old = place[name]
-        fits = isinstance(value, type(old)) or (type(old) is float and type(value) is int)
-        if old is not None and (not fits or isinstance(value, bool) != isinstance(old, bool)):
-            raise OptionError(f"{path} is {old!r} in {preset.name} and cannot be {text.strip()!r}")
-        place[name] = float(value) if isinstance(old, float) else value
+        old, optional = place[name], name in _OPTIONAL
+        kind = _OPTIONAL[name] if optional else type(old)
+        if kind is float and type(value) is int:
+            value = float(value)
+        if type(value) is not kind and not (optional and value is None):
+            raise OptionError(f"{path} is {json.dumps(old)} in {preset.name} and cannot be {text.strip()!r}")
+        place[name] = value
     return Preset.from_json(document)
 
 
 def fine_tuning(preset: Preset, spec: InputSpec) -> Preset:
     """A short, gentle recipe for going on from trained weights with a few hundred images."""
     return dataclasses.replace(
-        preset, learning_rate=0.01, batch_size=32, epochs=20, warmup_epochs=1, average_momentum=0.95, input=spec
+        preset,
+        optimizer="sgd",
+        schedule="cosine",
+        learning_rate=0.01,
+        batch_size=32,
+        epochs=20,
+        warmup_epochs=1,
+        average_momentum=0.95,
+        input=spec,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +19,39 @@ from .run_data import RunData
 from .runs import RUN_FILE, SCHEMA_VERSION, read_run
 
 
-def run_record(
-    config: TrainConfig, data: RunData, keras: Any, model: Any, models: Mapping[str, str] | None = None
-) -> dict[str, Any]:
-    """The record of a run that starts now, JSON-ready.
-
-    models: path → SHA-256 of the models it starts and learns from.
-    """
+def run_record(config: TrainConfig, data: RunData, keras: Any, model: Any) -> dict[str, Any]:
+    """The record of a run that starts now, JSON-ready."""
     trainable = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
     return {
         "schema_version": SCHEMA_VERSION,
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        **_sitting(keras),
         "config": config.to_json(),
-        "backend": keras.backend.backend(),
-        "device": describe_device(keras),
         "parameters": {
             "total": model.count_params(),
             "trainable": trainable,
             "non_trainable": model.count_params() - trainable,
         },
         "data": data.to_json(),
-        "models": dict(models or {}),
+        "models": {path: sha256(Path(path).read_bytes()).hexdigest() for path in config.models},
+    }
+
+
+def resumed_record(out: Path, data: RunData, keras: Any) -> dict[str, Any]:
+    """The record of the run in `out` as it goes on now: what began it stays, and this sitting is added."""
+    record = read_run(out)
+    for result in ("metrics", "epochs_done", "best_epoch"):
+        record.pop(result, None)
+    record["data"] = data.to_json()  # the same images, perhaps at another place
+    record["resumed"] = [*record.get("resumed", ()), _sitting(keras)]
+    return record
+
+
+def _sitting(keras: Any) -> dict[str, Any]:
+    """When, on what and by which software."""
+    return {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "backend": keras.backend.backend(),
+        "device": describe_device(keras),
         "versions": {"python": platform.python_version(), **tool_versions()},
         "git_revision": git_revision(),
     }

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from hashlib import sha256
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,9 @@ from .config import TrainConfig
 from .keras_model import KerasClassifier, import_keras, save
 from .network import network, starting_point, training_network
 from .presets import Preset
-from .record import check_same_run, describe_device, run_record, write_record
+from .record import check_same_run, describe_device, resumed_record, run_record, write_record
 from .run_data import RunData
-from .runs import read_run
-from .targets import load_targets, save_targets, training_targets
+from .targets import Targets, load_targets, save_targets, training_targets
 
 
 def train(
@@ -52,63 +51,33 @@ def train(
     KeyboardInterrupt passes through: the finished epochs are kept and `resume` goes on from them.
     """
     keras = import_keras()
-    keras.utils.set_random_seed(config.seed)
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
+    _make_reproducible(keras, config.seed)
+    targets = _targets(config, data, out, resume, on_teachers)
     preset = config.preset
-    soft = bool(config.teachers or config.votes)
-    if resume and soft:
-        targets = load_targets(out)
-    else:
-        targets = training_targets(data.train, config, [open_model(path) for path in config.teachers], on_teachers)
     batches = Batches(
         data.train, targets, preset.input, preset.batch_size, config.seed, preset.augmentation, preset.mixup
     )
     model = compiled(config, batches.per_epoch)
-    export = network(config)
     model.optimizer.build(model.trainable_variables)
-    state = Checkpoint()
     if resume:
         state = Checkpoint.load(out)
-        models = read_run(out).get("models", {})
         check_same_run(out, config, data)
+        record = resumed_record(out, data, keras)
         _restore(model, state, out)
     else:
-        models = {path: sha256(Path(path).read_bytes()).hexdigest() for path in config.models}
+        state = Checkpoint()
+        record = run_record(config, data, keras, model)
         if config.initial:
             model.set_weights(starting_point(config, Path(config.initial)).get_weights())
-    out.mkdir(parents=True, exist_ok=True)
-    if soft and not resume:
-        save_targets(out, targets)
+        out.mkdir(parents=True, exist_ok=True)
+        if config.soft:
+            save_targets(out, targets)
+    write_record(out, record)
+    export = network(config)
     if on_start:
         on_start(summary(export), describe_device(keras))
-    metadata = ModelMetadata(
-        labels=config.classes,
-        input=preset.input,
-        name=preset.name,
-        training_data_sha256=data.train.sha256,
-        tools=tool_versions(),
-    )
-    record = run_record(config, data, keras, model, models)
-    write_record(out, record)
-    done = len(state.history)
-    if done < preset.epochs:
-        feed = as_keras_dataset(batches, done * batches.per_epoch)
-        epoch_end = _epoch_end_callback(keras, model, export, data, out, state, metadata, batches, on_epoch, on_step)
-        try:
-            model.fit(
-                feed,
-                epochs=preset.epochs,
-                initial_epoch=done,
-                steps_per_epoch=batches.per_epoch,
-                callbacks=[epoch_end],
-                shuffle=False,  # Batches does it, as a function of the step
-                verbose=0,
-            )
-        finally:
-            feed.close()
+    run = _Run(config, data, out, batches, model, export, state)
+    run.fit(on_epoch, on_step)
     best = KerasClassifier.open(out / MODEL_FILE)
     metrics = score(softmax(best.logits(data.validation.images)), data.validation.labels, config.classes)
     record["metrics"] = {"split": data.validation.name, **metrics.to_json()}
@@ -116,6 +85,131 @@ def train(
     record["best_epoch"] = state.best_epoch
     write_record(out, record)
     return metrics
+
+
+@dataclass
+class _Run:
+    """A run under way. model learns, at the run's precision; export is the float32 copy that is measured and saved."""
+
+    config: TrainConfig
+    data: RunData
+    out: Path
+    batches: Batches
+    model: Any
+    export: Any
+    state: Checkpoint
+
+    def fit(self, on_epoch: Callable[[EpochResult], None] | None, on_step: Callable[[int, int], None] | None) -> None:
+        """Train the epochs that are missing."""
+        done, epochs = len(self.state.history), self.config.preset.epochs
+        if done >= epochs:
+            return
+        feed = as_keras_dataset(self.batches, done * self.batches.per_epoch)
+        try:
+            self.model.fit(
+                feed,
+                epochs=epochs,
+                initial_epoch=done,
+                steps_per_epoch=self.batches.per_epoch,
+                callbacks=[_epoch_end(self, on_epoch, on_step)],
+                shuffle=False,  # Batches does it, as a function of the step
+                verbose=0,
+            )
+        finally:
+            feed.close()
+
+    def finish_epoch(self, loss: float, accuracy: float, seconds: float) -> EpochResult:
+        """Measure what was learnt, save it, and with it all that going on needs.
+
+        Raises EdgeEmotionError when the network gives numbers no more.
+        """
+        import keras
+
+        to_numpy, validation = keras.ops.convert_to_numpy, self.data.validation
+        epoch = len(self.state.history) + 1
+        self.export.set_weights(averaged_weights(self.model, to_numpy))
+        logits = KerasClassifier(self.export, self._metadata()).logits(validation.images)
+        if not np.isfinite(logits).all():
+            raise EdgeEmotionError(
+                f"epoch {epoch}: the network gives NaN or infinity and cannot go on: train anew with a lower "
+                "learning_rate (--set learning_rate=…); the epochs before it are kept"
+            )
+        probabilities = softmax(logits)
+        metrics = score(probabilities, validation.labels, validation.classes)
+        given = np.maximum(probabilities[np.arange(len(validation)), validation.labels], 1e-12)
+        row = EpochResult(
+            epoch=epoch,
+            loss=loss,
+            accuracy=accuracy,
+            val_loss=float(-np.log(given).mean()),
+            val_accuracy=metrics.accuracy,
+            images_per_s=len(self.data.train) / seconds,
+            learning_rate=float(to_numpy(self.model.optimizer.learning_rate)),
+        )
+        metadata = self._metadata(
+            Measurement(validation.name, metrics.n, metrics.accuracy, metrics.accuracy_ci95, validation.sha256)
+        )
+        if metrics.accuracy > self.state.best:
+            save(self.export, self.out / MODEL_FILE, metadata)
+        save(self.export, self.out / LAST_FILE, metadata)
+        self.state.history.append(row)
+        self.state.weights = [to_numpy(w) for w in self.model.weights]
+        self.state.optimizer = [to_numpy(v) for v in self.model.optimizer.variables]
+        self.state.save(self.out)
+        return row
+
+    def _metadata(self, measured: Measurement | None = None) -> ModelMetadata:
+        return ModelMetadata(
+            labels=self.config.classes,
+            input=self.config.preset.input,
+            name=self.config.preset.name,
+            training_data_sha256=self.data.train.sha256,
+            tools=tool_versions(),
+            measured=measured,
+        )
+
+
+def _epoch_end(
+    run: _Run, on_epoch: Callable[[EpochResult], None] | None, on_step: Callable[[int, int], None] | None
+) -> Any:
+    """A Keras callback that tells of each step and finishes each epoch."""
+    import keras
+
+    class EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.started = time.perf_counter()
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if on_step:
+                on_step(batch + 1, run.batches.per_epoch)
+
+        def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+            seconds = time.perf_counter() - self.started
+            row = run.finish_epoch(float(logs["loss"]), float(logs["accuracy"]), seconds)
+            if on_epoch:
+                on_epoch(row)
+
+    return EpochEnd()
+
+
+def _make_reproducible(keras: Any, seed: int) -> None:
+    """Seed Keras, and let TensorFlow compute in the same order each time."""
+    keras.utils.set_random_seed(seed)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+
+
+def _targets(
+    config: TrainConfig, data: RunData, out: Path, resume: bool, on_teachers: Callable[[int, int], None] | None
+) -> Targets:
+    """Those of a new run, or those that the run in `out` kept: its teachers need not be there any more."""
+    if resume and config.soft:
+        return load_targets(out)
+    with ExitStack() as stack:
+        teachers = [stack.enter_context(closing(open_model(path))) for path in config.teachers]
+        return training_targets(data.train, config, teachers, on_teachers)
 
 
 def compiled(config: TrainConfig, steps_per_epoch: int) -> Any:
@@ -159,9 +253,11 @@ def _optimizer(keras: Any, preset: Preset, steps_per_epoch: int) -> Any:
             warmup_steps=warmup,
         )
     average = {"use_ema": True, "ema_momentum": preset.average_momentum} if preset.average_momentum else {}
+    common = {"weight_decay": preset.weight_decay or None, **average}
     if preset.optimizer == "rmsprop":
-        return keras.optimizers.RMSprop(rate, **average)
-    optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=preset.weight_decay, **average)
+        optimizer = keras.optimizers.RMSprop(rate, **common)
+    else:
+        optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, **common)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 
@@ -174,66 +270,6 @@ def _restore(model: Any, state: Checkpoint, out: Path) -> None:
     model.set_weights(state.weights)
     for variable, value in zip(variables, state.optimizer, strict=True):
         variable.assign(value)
-
-
-def _epoch_end_callback(
-    keras: Any,
-    model: Any,
-    export: Any,
-    data: RunData,
-    out: Path,
-    state: Checkpoint,
-    metadata: ModelMetadata,
-    batches: Batches,
-    on_epoch: Callable[[EpochResult], None] | None,
-    on_step: Callable[[int, int], None] | None,
-) -> Any:
-    """The callback that validates, saves and reports after each epoch."""
-    to_numpy = keras.ops.convert_to_numpy
-
-    class EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
-        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            self.started = time.perf_counter()
-
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            if on_step:
-                on_step(batch + 1, batches.per_epoch)
-
-        def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-            seconds = time.perf_counter() - self.started
-            export.set_weights(averaged_weights(model, to_numpy))
-            logits = KerasClassifier(export, metadata).logits(data.validation.images)
-            if not np.isfinite(logits).all():
-                raise EdgeEmotionError(
-                    f"epoch {epoch + 1}: the network gives NaN or infinity and cannot go on: train anew with a lower "
-                    "learning_rate (--set learning_rate=…); the epochs before it are kept"
-                )
-            probabilities = softmax(logits)
-            labels = data.validation.labels
-            metrics = score(probabilities, labels, data.validation.classes)
-            row = EpochResult(
-                epoch=epoch + 1,
-                loss=float(logs["loss"]),
-                accuracy=float(logs["accuracy"]),
-                val_loss=float(-np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12)).mean()),
-                val_accuracy=metrics.accuracy,
-                images_per_s=len(data.train) / seconds,
-                learning_rate=float(to_numpy(model.optimizer.learning_rate)),
-            )
-            measured = Measurement(
-                data.validation.name, metrics.n, metrics.accuracy, metrics.accuracy_ci95, data.validation.sha256
-            )
-            if metrics.accuracy > state.best:
-                save(export, out / MODEL_FILE, replace(metadata, measured=measured))
-            save(export, out / LAST_FILE, replace(metadata, measured=measured))
-            state.history.append(row)
-            state.weights = [to_numpy(w) for w in model.weights]
-            state.optimizer = [to_numpy(v) for v in model.optimizer.variables]
-            state.save(out)
-            if on_epoch:
-                on_epoch(row)
-
-    return EpochEnd()
 
 
 def averaged_weights(model: Any, to_numpy: Callable[[Any], NDArray[Any]]) -> list[NDArray[Any]]:

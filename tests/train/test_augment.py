@@ -7,7 +7,8 @@ from edge_emotion.train.augment import Augmentation, warp
 from hypothesis import given
 from hypothesis import strategies as st
 
-WRONG = [("contrast", float("inf")), ("noise", float("nan")), ("erase", 2.0), ("erase_area", -1.0), ("noise", -1.0)]
+WRONG = [("contrast", float("inf")), ("noise", float("nan")), ("erase", 2.0), ("erase_area", -1.0), ("noise", -1.0),
+         ("scale", 1.0), ("contrast", 1.5)]  # fmt: skip
 NOTHING = Augmentation(flip=False, rotation=0, scale=0, shift=0, brightness=0, contrast=0, erase=0)
 IDENTITY = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
 

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 from edge_emotion.edge_runtime.errors import EdgeEmotionError, OptionError
-from edge_emotion.train.presets import PRESETS, Preset, adjusted, get_preset
+from edge_emotion.edge_runtime.metadata import FACE_48
+from edge_emotion.train.augment import Augmentation
+from edge_emotion.train.presets import PRESETS, Preset, adjusted, fine_tuning, get_preset
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -37,7 +39,8 @@ def test_an_unknown_preset_names_the_nearest() -> None:
 @pytest.mark.parametrize("change", [{"epochs": 0}, {"schedule": "step"}, {"batch_size": 0}, {"label_smoothing": 1.0},
                                     {"learning_rate": 0.0}, {"learning_rate": float("nan")}, {"warmup_epochs": -1},
                                     {"weight_decay": -1.0}, {"average_momentum": 1.0}, {"average_momentum": -0.1},
-                                    {"class_balance": -1.0}, {"mixup": float("inf")}])  # fmt: skip
+                                    {"class_balance": -1.0}, {"mixup": float("inf")},
+                                    {"schedule": "constant"}])  # fmt: skip
 def test_impossible_values_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(EdgeEmotionError):
         dataclasses.replace(get_preset("tiny"), **change)
@@ -53,6 +56,20 @@ def test_settings_replace_those_of_the_preset() -> None:
     assert preset.architecture.stages == ((8, 1), (16, 2))  # type: ignore[union-attr]
     assert adjusted(get_preset("edge-s"), []) == get_preset("edge-s")
     assert adjusted(get_preset("seed"), ["average_momentum=0.9"]).average_momentum == 0.9
+    assert adjusted(get_preset("edge-s"), ["average_momentum=null"]).average_momentum is None
+    assert adjusted(get_preset("seed"), ['augmentation={"erase": 0.1}']).augmentation == Augmentation(erase=0.1)
+
+
+@pytest.mark.parametrize("setting", ["average_momentum=abc", "average_momentum=true", "augmentation=5"])
+def test_a_setting_that_is_null_takes_only_its_kind(setting: str) -> None:
+    with pytest.raises(OptionError, match="is null in seed and cannot be"):
+        adjusted(get_preset("seed"), [setting])
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_fine_tuning_is_gentle_whatever_trained_the_network(name: str) -> None:
+    recipe = fine_tuning(get_preset(name), FACE_48)
+    assert (recipe.input, recipe.optimizer, recipe.schedule, recipe.learning_rate) == (FACE_48, "sgd", "cosine", 0.01)
 
 
 @pytest.mark.parametrize(

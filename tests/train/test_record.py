@@ -9,7 +9,7 @@ from edge_emotion.edge_runtime.dataset import open_dataset
 from edge_emotion.edge_runtime.errors import EdgeEmotionError
 from edge_emotion.train.config import TrainConfig
 from edge_emotion.train.presets import get_preset
-from edge_emotion.train.record import check_same_run, describe_device, run_record, write_record
+from edge_emotion.train.record import check_same_run, describe_device, resumed_record, run_record, write_record
 from edge_emotion.train.run_data import RunData, load_data
 from edge_emotion.train.runs import read_run
 
@@ -35,6 +35,19 @@ def test_a_record_says_what_the_run_was_made_of(keras: Any, data: RunData, tmp_p
     assert parameters["total"] == sum(weight.size for weight in model.get_weights())
     assert parameters["non_trainable"] == sum(int(np.prod(v.shape)) for v in model.non_trainable_variables)
     assert parameters["trainable"] == parameters["total"] - parameters["non_trainable"]
+
+
+def test_a_resumed_record_keeps_what_began_the_run(keras: Any, data: RunData, tmp_path: Path) -> None:
+    model = CONFIG.preset.architecture.build(CONFIG.preset.input, 2)
+    began = {**run_record(CONFIG, data, keras, model), "started": "then", "git_revision": "old"}
+    write_record(tmp_path, {**began, "metrics": {"n": 8}, "epochs_done": 1, "best_epoch": 1})
+    for sittings in (1, 2):
+        record = resumed_record(tmp_path, data, keras)
+        assert {key: value for key, value in record.items() if key != "resumed"} == json.loads(json.dumps(began))
+        assert len(record["resumed"]) == sittings
+        assert record["resumed"][-1]["started"] != "then"
+        assert record["resumed"][-1]["versions"] == began["versions"]
+        write_record(tmp_path, record)
 
 
 def test_only_the_same_run_goes_on(data: RunData, tmp_path: Path) -> None:

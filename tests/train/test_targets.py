@@ -45,6 +45,9 @@ class Fake:
         values[:, self.metadata.labels.index("happy")] = (sides[:, :, :half] - sides[:, :, half:]).mean(axis=(1, 2, 3))
         return values
 
+    def close(self) -> None:
+        pass
+
 
 @given(labels_of, st.floats(0, 0.5))
 def test_smoothed_rows_sum_to_one_and_keep_their_label(labels: list[int], smoothing: float) -> None:

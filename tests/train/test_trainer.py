@@ -334,6 +334,18 @@ def test_the_seed_recipe_trains_too(data: RunData, tmp_path: Path) -> None:
     assert read_history(tmp_path)[0].learning_rate == pytest.approx(1e-4)
 
 
+@pytest.mark.parametrize("name", ["seed", "tiny"])
+def test_weights_decay_under_either_optimiser(keras: Any, name: str) -> None:
+    preset = dataclasses.replace(get_preset(name), weight_decay=0.5, learning_rate=0.1)
+    optimizer = compiled(TrainConfig(preset, CLASSES), 1).optimizer
+    assert optimizer.weight_decay == 0.5
+    kernel, bias = (keras.Variable(np.ones(2, np.float32), name=name) for name in ("kernel", "bias"))
+    optimizer.build([kernel, bias])
+    optimizer.apply([keras.ops.zeros(2), keras.ops.zeros(2)])
+    assert (kernel.numpy() < 1).all()
+    assert (bias.numpy() == 1).all()
+
+
 @pytest.mark.parametrize("average_momentum", [None, 0.95])
 def test_a_diverged_run_is_one_clear_line_and_keeps_what_was_before(
     data: RunData, tmp_path: Path, average_momentum: float | None
