@@ -26,9 +26,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .atomic import write_atomically
 from .errors import DatasetError, ImageError
 from .labels import select_classes
-from .metadata import FACE_48, InputSpec, write_atomically
+from .metadata import FACE_48, InputSpec
 from .preprocess import IMAGE_SUFFIXES, RESIZE_REVISION, Image, decode, prepare
 
 logger = logging.getLogger(__name__)

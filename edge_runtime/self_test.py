@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .atomic import write_atomically
 from .classifier import EmotionClassifier
-from .metadata import InputSpec, write_atomically
+from .metadata import InputSpec
 from .preprocess import Image
 from .zoo import BUNDLED, bundled_models
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from .atomic import write_atomically
 from .config_file import Value, write_toml
 from .errors import OptionError, OutputError
-from .metadata import write_atomically
 
 RESTART_AFTER_S = 5
 STOP_WITHIN_S = 5  # `run` ends within 2

@@ -11,9 +11,9 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from .atomic import write_atomically
 from .errors import ModelError
 from .labels import nearest
-from .metadata import write_atomically
 
 BUNDLED = Path(__file__).parent / "models"
 PINS = "SHA256SUMS"  # beside the bundled models, as written by sha256sum
