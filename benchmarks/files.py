@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..edge_runtime.metadata import check_writable, write_atomically
+from ..edge_runtime.atomic import check_writable, write_atomically
 from .html import render_html
 from .report import BenchReport
 from .tables import render_markdown

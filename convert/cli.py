@@ -68,6 +68,7 @@ def convert(
     Example: `edge-emotion convert --int8` takes the newest run and its data
     """
     from ..edge_runtime import metadata as model_metadata
+    from ..edge_runtime.atomic import check_writable
     from ..edge_runtime.dataset import open_dataset
     from ..edge_runtime.errors import ContractError, ModelError, OptionError
     from ..edge_runtime.labels import common_classes
@@ -106,7 +107,7 @@ def convert(
         if logit_bias is not None:
             declared = dataclasses.replace(metadata, logit_bias=options.parse_logit_bias(logit_bias, metadata.labels))
         folder = out or model.parent
-        model_metadata.check_writable(folder)
+        check_writable(folder)
         validation = representative = None
         classes: tuple[str, ...] = ()
         dataset = open_dataset(data) if data is not None else recorded_dataset(model)

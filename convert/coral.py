@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ..edge_runtime import metadata as model_metadata
+from ..edge_runtime.atomic import write_atomically
 from ..edge_runtime.edgetpu import is_compiled
 from ..edge_runtime.errors import ModelError
-from ..edge_runtime.metadata import write_atomically
 from .edgetpu import Compilation, compile_command, compile_model, objections
 from .graph import read_graph
 

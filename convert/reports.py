@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..edge_runtime.metadata import write_atomically
+from ..edge_runtime.atomic import write_atomically
 from .conversion import Conversion, Output
 from .flips import contact_sheet
 from .layers import plot

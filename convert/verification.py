@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..edge_runtime import metadata as model_metadata
+from ..edge_runtime.atomic import write_atomically
 from ..edge_runtime.console import Progress
 from ..edge_runtime.dataset import Split
 from ..edge_runtime.evaluate import Evaluation, ParallelClassifier, evaluate
-from ..edge_runtime.metadata import Measurement, ModelMetadata, write_atomically
+from ..edge_runtime.metadata import Measurement, ModelMetadata
 from ..edge_runtime.metrics import fit_temperature
 from ..edge_runtime.provenance import tool_versions
 from .calibration import Calibration

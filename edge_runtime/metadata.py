@@ -11,15 +11,14 @@ import dataclasses
 import io
 import json
 import math
-import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from .errors import EdgeEmotionError, ModelError
+from .atomic import write_atomically
+from .errors import ModelError
 
 SCHEMA_VERSION = 1
 RESIZE = "halve-then-linear-exact"
@@ -158,15 +157,21 @@ class ModelMetadata:
                 f"model metadata has schema {document.get('schema_version')!r}, this version reads {SCHEMA_VERSION}: "
                 "update edge-emotion"
             )
-        known = {f.name for f in dataclasses.fields(cls)}
-        values = {k: v for k, v in document.items() if k in known}
         try:
-            values["input"] = InputSpec(**values.get("input", {}))
+            values = _known(cls, document)
+            values["input"] = InputSpec(**_known(InputSpec, values.get("input", {})))
             if values.get("measured") is not None:
-                values["measured"] = Measurement(**values["measured"])
+                values["measured"] = Measurement(**_known(Measurement, values["measured"]))
             return cls(**values)
         except (TypeError, AttributeError) as error:
             raise ModelError(f"model metadata is malformed: {error}") from error
+
+
+def _known(kind: Any, document: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the values that a dataclass has a field for. Raises TypeError when they are no object."""
+    if not isinstance(document, Mapping):
+        raise TypeError(f"{document!r} is not an object")
+    return {field.name: document[field.name] for field in dataclasses.fields(kind) if field.name in document}
 
 
 def attach(tflite: bytes, metadata: ModelMetadata, conversion: Mapping[str, Any] | None = None) -> bytes:
@@ -215,35 +220,6 @@ def embed_in_keras(path: Path, metadata: ModelMetadata) -> None:
     with zipfile.ZipFile(content, "a") as archive:
         archive.writestr(zipfile.ZipInfo(_KERAS_MEMBER, _EPOCH), json.dumps(metadata.to_json(), indent=1) + "\n")
     write_atomically(path, content.getvalue())
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that its name only ever holds the old or the whole new content."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def check_writable(folder: Path, option: str = "--out") -> None:
-    """Make the folder and write a file in it, before hours of work are put there. Raises EdgeEmotionError.
-
-    option: the one that names the folder.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise EdgeEmotionError(
-            f"cannot write to {folder}: {error.strerror or error}: name another with {option}"
-        ) from error
 
 
 def _read_member(source: Path | io.BytesIO, member: str, name: str) -> ModelMetadata | None:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..edge_runtime.atomic import write_atomically
 from ..edge_runtime.errors import EdgeEmotionError
-from ..edge_runtime.metadata import write_atomically
 
 MODEL_FILE, LAST_FILE = "model.keras", "last.keras"
 """The best epoch's model and the last one's."""

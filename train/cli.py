@@ -12,8 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from ..edge_runtime import console, options
+from ..edge_runtime.atomic import check_writable
 from ..edge_runtime.errors import EdgeEmotionError, OptionError
-from ..edge_runtime.metadata import check_writable
 from ..edge_runtime.metrics import Metrics
 from ..edge_runtime.zoo import resolve
 from .checkpoint import MODEL_FILE, RESUME_FILE, EpochResult, read_history

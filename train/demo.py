@@ -30,7 +30,7 @@ def demo(
 
     Example: `edge-emotion demo`
     """
-    from ..edge_runtime.metadata import check_writable
+    from ..edge_runtime.atomic import check_writable
     from .keras_model import import_keras
     from .plots import require_matplotlib
 

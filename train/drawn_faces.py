@@ -22,9 +22,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..edge_runtime.atomic import write_atomically
 from ..edge_runtime.console import Progress
 from ..edge_runtime.labels import EMOTIONS
-from ..edge_runtime.metadata import write_atomically
 from ..edge_runtime.preprocess import Image, halve
 
 SIZE = 48

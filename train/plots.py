@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ..edge_runtime.atomic import write_atomically
 from ..edge_runtime.errors import RuntimeMissingError
-from ..edge_runtime.metadata import write_atomically
 from ..edge_runtime.metrics import Metrics
 from .checkpoint import EpochResult
 

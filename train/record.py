@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ..edge_runtime.atomic import write_atomically
 from ..edge_runtime.errors import EdgeEmotionError
-from ..edge_runtime.metadata import write_atomically
 from ..edge_runtime.provenance import git_revision, tool_versions
 from .config import TrainConfig
 from .run_data import RunData

@@ -15,11 +15,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from ..edge_runtime.atomic import write_atomically
 from ..edge_runtime.classifier import LogitsModel
 from ..edge_runtime.dataset import Split
 from ..edge_runtime.errors import DatasetError, EdgeEmotionError, OptionError
 from ..edge_runtime.labels import class_indices
-from ..edge_runtime.metadata import write_atomically
 from ..edge_runtime.metrics import softmax
 from .config import TrainConfig
 
