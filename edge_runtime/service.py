@@ -66,12 +66,13 @@ WantedBy={"multi-user.target" if self.user else "default.target"}
         """What to type to start it, and to see what it does."""
         steps = [
             f"{self._systemctl} daemon-reload",
-            f"{self._systemctl} enable --now {self.name}",
-            f"journalctl {'' if self.user else '--user '}-u {self.name} -f",
+            f"{self._systemctl} enable {self.name}",
+            f"{self._systemctl} restart {self.name}",  # `enable --now` leaves one that runs with its former options
         ]
         if not self.user:
-            steps.insert(2, "sudo loginctl enable-linger $USER")
-        return steps
+            steps.append("sudo loginctl enable-linger $USER")
+        # Not `--user -u`: that looks only into journals of users, which a journal in memory does not have.
+        return [*steps, f"journalctl {'-u' if self.user else '--user-unit'} {self.name} -f"]
 
     @property
     def last_steps(self) -> list[str]:
@@ -82,27 +83,43 @@ WantedBy={"multi-user.target" if self.user else "default.target"}
     def _systemctl(self) -> str:
         return "sudo systemctl" if self.user else "systemctl --user"
 
-    def install(self, options: Mapping[str, Value]) -> None:
+    @property
+    def backup_path(self) -> Path:
+        """Where other options than the new ones are kept."""
+        return self.config_path.with_name(f"{self.config_path.name}.bak")
+
+    def install(self, options: Mapping[str, Value]) -> bool:
         """Write both files, the options readable by nobody else: they may hold a token. Raises OutputError.
 
-        Without options the file that is there stays as it is.
+        Without options the file that is there stays as it is. Returns whether other options were there, which then
+        are in `backup_path`.
         """
+        replaced = False
         try:
             if options or not self.config_path.exists():
-                before = os.umask(0o077)
-                try:
-                    write_atomically(self.config_path, write_toml(options).encode())
-                finally:
-                    os.umask(before)
-                if self.user:
-                    import shutil
-
-                    self.config_path.parent.chmod(0o755)
-                    shutil.chown(self.config_path, self.user)
+                content = write_toml(options).encode()
+                former = self.config_path.read_bytes() if self.config_path.exists() else content
+                replaced = former != content
+                if replaced:
+                    self._write_private(self.backup_path, former)
+                self._write_private(self.config_path, content)
             write_atomically(self.unit_path, self.unit.encode())
             self.unit_path.chmod(0o644)
         except (OSError, LookupError) as error:
             raise OutputError(f"cannot write the service: {error} (a --system service needs sudo)") from error
+        return replaced
+
+    def _write_private(self, path: Path, content: bytes) -> None:
+        before = os.umask(0o077)
+        try:
+            write_atomically(path, content)
+        finally:
+            os.umask(before)
+        if self.user:
+            import shutil
+
+            path.parent.chmod(0o755)
+            shutil.chown(path, self.user)
 
     def remove(self) -> list[Path]:
         """Delete the unit; the options stay. Returns what was deleted."""

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from . import console, options
-from .config_file import NOT_IN_FILES, Value, option_key, write_toml
+from .config_file import NOT_IN_FILES, SECRETS, Value, option_key, write_toml
 from .service import Service, system_service, user_service
 
 app = typer.Typer(help="Start `run` at boot, as a systemd service.", no_args_is_help=True, rich_markup_mode="markdown")
@@ -32,18 +32,18 @@ def install(
 ) -> None:
     """Write a service that runs `edge-emotion run` with the options given here, and say how to start it.
 
-    The options go into a TOML file that only you can read; edit it and restart the service to change them. Without
-    options, a file that is there is kept.
+    The options go into a TOML file that only you can read; edit it and restart the service to change them. A file that
+    is there is kept: without options as it is, else beside the new one with the suffix `.bak`.
 
     Example: `edge-emotion service install --source 0 --wait --web 0.0.0.0:8080 --web-token TOKEN`
     """
     values = run_options(context.args, system)
-    shown = _without_secrets(values)
     service = _service(name, system)
-    if not values and not service.config_path.exists():
+    kept = not values and service.config_path.exists()
+    if not values and not kept:
         values = {"source": "0", "wait": True}
-    if not dry_run:
-        service.install(values)
+    shown = _without_secrets(values)
+    replaced = not dry_run and service.install(values)
     _tell_what_stays_behind(values)
     if as_json:
         console.emit_json(
@@ -53,16 +53,21 @@ def install(
                 "unit_path": str(service.unit_path),
                 "unit": service.unit,
                 "config_path": str(service.config_path),
-                "options": shown,
+                "kept": kept,
+                "backup_path": str(service.backup_path) if replaced else None,
+                "options": None if kept else shown,
                 "next": service.next_steps,
             }
         )
         return
     if dry_run:
         console.emit(f"# {service.unit_path}\n{service.unit}")
-        console.emit(f"# {service.config_path}\n{write_toml(shown)}")
+        console.emit(f"# {service.config_path}{' is kept as it is' if kept else ''}\n{write_toml(shown)}")
         return
-    console.emit(f"wrote {service.unit_path}\nwrote {service.config_path} (the options)\n\nNow type:\n")
+    if replaced:
+        console.emit(f"kept the former options in {service.backup_path}")
+    verb = "kept" if kept else "wrote"
+    console.emit(f"wrote {service.unit_path}\n{verb} {service.config_path} (the options)\n\nNow type:\n")
     for step in service.next_steps:
         console.emit(f"  {step}")
     if not system:
@@ -113,9 +118,9 @@ def _check(asked: Mapping[str, Any], system: bool) -> None:
 
     system: it runs as another user, who may have fetched a detector that this one has not.
     """
-    from .cameras.choice import check_source
+    from .cameras.choice import URL, check_source
     from .edgetpu import check_device
-    from .errors import ModelError
+    from .errors import DeviceError, ModelError, OptionError
     from .faces import open_detector
     from .interpreter import load_backend
     from .outputs.mqtt_address import parse_mqtt
@@ -129,6 +134,10 @@ def _check(asked: Mapping[str, Any], system: bool) -> None:
     if config.device != "cpu":
         check_device(config.device)
     check_source(config.source)
+    if not (config.is_live or URL.match(config.source) or Path(config.source).exists()):
+        raise DeviceError(f"source {config.source!r} does not exist: a camera number (0), picamera, a URL, or a file")
+    if config.show:
+        raise OptionError("--show is not for a service, which has no screen: leave it out, --web shows the picture")
     if config.detector != "auto":
         try:
             open_detector(config.detector, backend=config.backend, threads=config.threads).close()
@@ -147,7 +156,7 @@ def _without_secrets(values: Mapping[str, Value]) -> dict[str, Value]:
     from .cameras.stream import without_password
 
     source = {"source": without_password(str(values["source"]))} if "source" in values else {}
-    return {**values, **source, **{key: "…" for key in values if "token" in key}}
+    return {**values, **source, **{key: "…" for key in values if key.replace("-", "_") in SECRETS}}
 
 
 def _tell_what_stays_behind(values: Mapping[str, Value]) -> None:
@@ -162,6 +171,7 @@ def _tell_what_stays_behind(values: Mapping[str, Value]) -> None:
 
 
 def _service(name: str, system: bool) -> Service:
+    name = name.removesuffix(".service")
     if system:
         return system_service(name, os.environ.get("SUDO_USER") or getpass.getuser())
     config_home = os.environ.get("XDG_CONFIG_HOME")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -76,21 +77,70 @@ def test_install_writes_the_options_for_this_user_alone(
     assert "Restart=on-failure" in unit
     told = capsys.readouterr().out
     assert TOKEN not in told
-    assert "systemctl --user enable --now edge-emotion" in told
+    assert "systemctl --user enable edge-emotion\n  systemctl --user restart edge-emotion\n" in told
     assert "enable-linger" in told
 
 
+def test_the_log_is_looked_for_in_all_journals() -> None:
+    assert user_service("door", Path("/home/pi")).next_steps[-1] == "journalctl --user-unit door -f"
+    assert system_service("door", "pi").next_steps[-1] == "journalctl -u door -f"
+
+
 def test_what_was_installed_is_what_run_reads(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "faces.mp4").touch()
+    monkeypatch.chdir(home)
     said = ["--source", "faces.mp4", "--classes", "angry,happy", "--fps", "12.5", "--no-frames", "--web", "8080"]
     assert main(monkeypatch, "service", "install", *said) == 0
     path = str(home / "edge-emotion" / "edge-emotion.toml")
     assert run_options(["--config", path]) == run_options(said)
 
 
-def test_without_options_the_file_is_kept(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_options_the_file_is_kept(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(monkeypatch, "service", "install", "--source", "7") == 0
     assert main(monkeypatch, "service", "install") == 0
     assert 'source = "7"' in (home / "edge-emotion" / "edge-emotion.toml").read_text()
+    capsys.readouterr()
+    options = home / "edge-emotion" / "edge-emotion.toml"
+    assert main(monkeypatch, "service", "install", "--dry-run") == 0
+    assert capsys.readouterr().out.endswith(f"# {options} is kept as it is\n\n")
+    assert main(monkeypatch, "service", "install", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["kept"], told["options"], told["backup_path"]) == (True, None, None)
+
+
+def test_without_options_and_file_what_is_shown_is_what_is_written(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(monkeypatch, "service", "install", "--dry-run") == 0
+    assert 'source = "0"\nwait = true\n' in capsys.readouterr().out
+    assert main(monkeypatch, "service", "install", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    written = tomllib.loads((home / "edge-emotion" / "edge-emotion.toml").read_text())
+    assert told["options"] == written == {"source": "0", "wait": True}
+    assert not told["kept"]
+
+
+def test_other_options_leave_the_former_ones_beside_them(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = home / "edge-emotion" / "edge-emotion.toml"
+    former = home / "edge-emotion" / "edge-emotion.toml.bak"
+    assert main(monkeypatch, "service", "install", "--source", "7") == 0
+    options.write_text('source = "7"  # the door\nclasses = "angry,happy"\n')
+    capsys.readouterr()
+    for _ in range(2):  # once more with the same options loses nothing either
+        assert main(monkeypatch, "service", "install", "--source", "8") == 0
+        assert tomllib.loads(options.read_text()) == {"source": "8"}
+        assert former.read_text() == 'source = "7"  # the door\nclasses = "angry,happy"\n'
+    assert former.stat().st_mode & 0o777 == 0o600
+    assert capsys.readouterr().out.count(f"kept the former options in {former}") == 1
+
+
+def test_a_name_may_end_as_the_unit_does(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(monkeypatch, "service", "install", "--name", "door.service") == 0
+    assert [path.name for path in (home / "systemd" / "user").iterdir()] == ["door.service"]
 
 
 def test_dry_run_writes_nothing_and_shows_no_token(
@@ -131,6 +181,8 @@ def test_wrong_options_are_refused_before_anything_is_written(
         (("--video", "x.xyz"), 2, "write to one of"),
         (("--source", "http://h:99999/x"), 2, "no valid host and port"),
         (("--detector", "blazeface"), 1, "not here yet"),
+        (("--source", "nope.mp4"), 1, "does not exist"),
+        (("--show",), 2, "no screen"),
     ],
 )
 def test_what_run_refuses_is_refused_before_anything_is_written(
