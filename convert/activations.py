@@ -12,7 +12,7 @@ from ..edge_runtime.console import quiet_native
 from ..edge_runtime.interpreter import Quantisation
 from .graph import Floats, read_graph, with_all_outputs
 
-SAMPLES = 256
+SAMPLED_ELEMENTS = 256
 """Elements that are kept of a tensor for one image; 500 images give 128,000 of each tensor."""
 
 
@@ -44,7 +44,7 @@ def activations(tflite: bytes, values: Floats) -> Iterator[dict[int, Floats]]:
 class Activations:
     """What tensors hold over a set of images, by their position.
 
-    means: of each channel, float64 (C,). samples: the same elements of every image, float32 (N × SAMPLES,), at the
+    means: of each channel, float64 (C,). samples: the same elements of every image, float32 (N × SAMPLED_ELEMENTS,), at the
     same places in all tensors of one size. outputs: the whole of the graph's outputs, float32 (N, …).
     """
 
@@ -62,7 +62,7 @@ def observe(tflite: bytes, values: Floats) -> Activations:
         for tensor, content in seen.items():
             channels = content.reshape(-1, content.shape[-1])
             sums[tensor] = sums.get(tensor, 0.0) + channels.mean(axis=0, dtype=np.float64)
-            places = np.random.default_rng(0).integers(0, content.size, SAMPLES)  # the same for every image
+            places = np.random.default_rng(0).integers(0, content.size, SAMPLED_ELEMENTS)  # the same for every image
             samples.setdefault(tensor, []).append(content.ravel()[places])
         for tensor, kept in outputs.items():
             kept.append(seen[tensor][0])

@@ -17,7 +17,7 @@ from ..edge_runtime.preprocess import IMAGE_SUFFIXES, Image, prepare, read_image
 
 logger = logging.getLogger(__name__)
 
-SAMPLES = 500
+CALIBRATION_IMAGES = 500
 """Default number of calibration images; more changes the ranges of such networks little."""
 
 
@@ -59,7 +59,7 @@ class Calibration:
 
     @classmethod
     def from_split(
-        cls, split: Split, samples: int = SAMPLES, seed: int = 0, validation: Split | None = None
+        cls, split: Split, samples: int = CALIBRATION_IMAGES, seed: int = 0, validation: Split | None = None
     ) -> Calibration:
         """A class-balanced sample: one image of each class in turn until there are `samples`, drawn with the seed.
 
@@ -83,7 +83,12 @@ class Calibration:
 
     @classmethod
     def from_folder(
-        cls, folder: Path, spec: InputSpec, samples: int = SAMPLES, seed: int = 0, validation: Split | None = None
+        cls,
+        folder: Path,
+        spec: InputSpec,
+        samples: int = CALIBRATION_IMAGES,
+        seed: int = 0,
+        validation: Split | None = None,
     ) -> Calibration:
         """At most `samples` of the images that lie directly in a folder, drawn with the seed; labels are not needed.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,13 @@ SCHEMA_VERSION = 1
 class Output:
     """One converted file. evaluation, cost and flips are None when there was no validation data.
 
-    flatbuffer: the file without its metadata. breaches: limits of the contract that it exceeds; rejected: it was
-    written under the `.rejected` name for them. layers: for int8 files. runs_on: target → verdict.
+    breaches: limits of the contract that it exceeds; rejected: it was written under the `.rejected` name for them.
+    layers: for int8 files. runs_on: target → verdict.
     """
 
     path: Path
     recipe: Recipe
     metadata: ModelMetadata
-    flatbuffer: bytes = field(repr=False)
     size_bytes: int
     runs_on: Mapping[str, Verdict]
     partitions: int

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +29,6 @@ from .verification import Verifier, calibrated
 PROBED = 64
 """Images on which each runtime is tried; the accuracy is measured on all of them."""
 
-Stage = Callable[[str], AbstractContextManager[console.Progress]]
-"""Opens a progress display for a named stage, such as `console.progress`."""
-
 
 def convert_model(
     model: Path,
@@ -46,7 +42,6 @@ def convert_model(
     keep_float: Sequence[str] = (),
     fix: bool = False,
     edgetpu: bool = False,
-    stage: Stage = console.progress,
 ) -> Conversion:
     """Convert a `.keras` file or SavedModel folder into `out`, one `<name>-<precision>.tflite` a recipe.
 
@@ -70,7 +65,7 @@ def convert_model(
     answered = validation.images if validation is not None else noise_images(known)
     job = Job(model, lowered_recipes, calibration.images if calibration else _no_images(), answered, declared)
     sha256 = source_sha256(model)
-    with stage("converting") as progress:
+    with console.progress("converting") as progress:
         lowered = lower(job, progress)
     source = dataclasses.replace(lowered.metadata, source_sha256=sha256)
     reference = None
@@ -87,13 +82,13 @@ def convert_model(
         recipes = (*(recipe for recipe in recipes if recipe not in later), *mixed)
     outputs: list[Output] = []
     for recipe in recipes:
-        with stage(f"verifying {recipe.name}") as progress:
+        with console.progress(f"verifying {recipe.name}") as progress:
             output = verifier.verify(files[recipe], recipe, files[FLOAT32], progress)
         if edgetpu and recipe.io == "int8" and not recipe.keep_float and not output.rejected:
             output = dataclasses.replace(output, coral=compile_file(output.path))
         outputs.append(output)
         if fix and recipe.precision == "int8" and output.breaches:
-            with stage("keeping layers in float") as progress:
+            with console.progress("keeping layers in float") as progress:
                 outputs.append(_repair(job, verifier, output, files[FLOAT32], progress))
     return Conversion(model, sha256, source, contract, tuple(outputs), reference, calibration)
 

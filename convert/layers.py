@@ -164,7 +164,7 @@ def _layer(
         low, high = (-128, 127) if output.dtype == "INT8" else (-32768, 32767)
         scale, zero = output.scales[0], output.zero_points[0]
         span = (scale * (low - zero), scale * (high - zero))
-    is_float_weight = weights is not None and weights.dtype not in ("INT32", "INT64")
+    is_weight = weights is not None and weights.dtype not in ("INT32", "INT64")
     return LayerError(
         name=_name(graph, op),
         tensor=output.name,
@@ -173,7 +173,7 @@ def _layer(
         added_noise=ratio - carried,
         activation_range=span,
         observed_range=(float(signal.min()), float(signal.max())),
-        weight_range=_range(weights.values()) if weights is not None and is_float_weight else None,
+        weight_range=_range(weights.values()) if weights is not None and is_weight else None,
         kept_float=not output.scales,
     )
 

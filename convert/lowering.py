@@ -71,7 +71,7 @@ def _keras_is_on_tensorflow() -> bool:
     loaded = sys.modules.get("keras")
     if loaded is not None and hasattr(loaded, "backend"):
         return bool(loaded.backend.backend() == "tensorflow")
-    return os.environ.setdefault("KERAS_BACKEND", "tensorflow") == "tensorflow"
+    return os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow"
 
 
 def _lower_here(job: Job, progress: Progress | None = None) -> Lowered:

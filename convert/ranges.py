@@ -20,7 +20,7 @@ from .graph import Floats
 
 Span = tuple[float, float]
 
-STEPS = 255
+ACTIVATION_STEPS = 255
 SHARES = np.linspace(0.2, 1.0, 17)
 """Of the calibrated minimum and of the maximum, those tried."""
 
@@ -41,9 +41,9 @@ def round_to_steps(values: Floats, low: float, high: float) -> Floats:
     >>> round_to_steps(np.array([-9.0, 0.2, 1.6], np.float32), -128.0, 127.0)
     array([-9.,  0.,  2.], dtype=float32)
     """
-    scale = (high - low) / STEPS
+    scale = (high - low) / ACTIVATION_STEPS
     zero = np.rint(-low / scale)
-    return np.asarray((np.clip(np.rint(values / scale) + zero, 0, STEPS) - zero) * scale, np.float32)
+    return np.asarray((np.clip(np.rint(values / scale) + zero, 0, ACTIVATION_STEPS) - zero) * scale, np.float32)
 
 
 def best_range(values: Floats, full: Span, seen: Callable[[Floats], Floats]) -> Span:

@@ -61,7 +61,6 @@ FLOAT32 = Recipe("float32")
 FLOAT16 = Recipe("float16")
 DYNAMIC = Recipe("dynamic")
 INT8 = Recipe("int8", io="int8")
-INT8_FLOAT_IO = Recipe("int8", io="float32")
 
 RECIPES: dict[str, Recipe] = {recipe.precision: recipe for recipe in (FLOAT32, FLOAT16, DYNAMIC, INT8)}
 """Precision → its default recipe. An int8 file has int8 input and output: that loses nothing (a pixel is one of 256

@@ -11,8 +11,8 @@ from .editing import EditableGraph
 from .pooling import merge_pooling
 from .ranges import fix_input_range, narrow_logits, narrow_summands
 
-STEPS = ("input range", "summands narrowed", "logits narrowed", "bias correction", "pooling merged")
-"""Recorded in every int8 file."""
+REFINEMENTS = ("input range", "summands narrowed", "logits narrowed", "bias correction", "pooling merged")
+"""What every int8 file is given, as its record says; each where the network has what it is about."""
 
 
 def refine(

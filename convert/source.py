@@ -49,7 +49,7 @@ class Source:
         signature = tf.TensorSpec((1, *self.metadata.input.shape), tf.float32, name="image")
         return tf.function(self.call).get_concrete_function(signature)
 
-    def outputs(self, pixels: Image, progress: Callable[[int, int], None] | None = None) -> NDArray[np.float32]:
+    def outputs(self, pixels: Image) -> NDArray[np.float32]:
         """Outputs, float32 (N, classes), of prepared uint8 pixels (N, H, W, C), as the model gives them."""
         import tensorflow as tf
 
@@ -57,8 +57,6 @@ class Source:
         for start in range(0, len(pixels), self.batch):
             values = normalise(pixels[start : start + self.batch], self.metadata.input)
             parts.append(np.asarray(self._compiled(tf.constant(values)), np.float32))
-            if progress:
-                progress(min(start + self.batch, len(pixels)), len(pixels))
         return np.concatenate(parts) if parts else np.zeros((0, len(self.metadata.labels)), np.float32)
 
 

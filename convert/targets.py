@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..edge_runtime.classifier import to_logits
+from ..edge_runtime.edgetpu import CUSTOM_OP
 from ..edge_runtime.metadata import ModelMetadata
 from ..edge_runtime.preprocess import Image, normalise
 from . import edgetpu
@@ -88,7 +89,7 @@ def judge(
 def edge_tpu(graph: Graph) -> Verdict:
     """`likely` or `unlikely` with the operator and the rule; only edgetpu_compiler knows."""
     found = edgetpu.objections(graph)
-    if any("edgetpu-custom-op" in op.name for op in graph.operators):
+    if any(CUSTOM_OP.decode() in op.name for op in graph.operators):
         return Verdict("likely", "it is compiled for the Edge TPU; not run here")
     if found:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
@@ -97,7 +98,7 @@ def edge_tpu(graph: Graph) -> Verdict:
     return Verdict(
         "likely",
         f"all {len(graph.operators)} operators keep the rules; {graph.weights_bytes / 2**20:.2f} MiB of weights: "
-        f"{cached} in its 7.8 MiB cache",
+        f"{cached} in its {edgetpu.CACHE_BYTES / 2**20:.1f} MiB cache",
     )
 
 

@@ -26,7 +26,7 @@ from .flips import FlipReport, find_flips
 from .graph import read_graph
 from .layers import LayerReport, analyse
 from .recipes import Recipe
-from .refinement import STEPS
+from .refinement import REFINEMENTS
 from .targets import Reference, judge
 
 REJECTED = ".rejected"
@@ -86,7 +86,7 @@ class Verifier:
                 metadata, temperature=evaluation.temperature, measured=_measurement(evaluation)
             )
         record: dict[str, Any] = {"recipe": recipe.to_json(), "calibration": used.to_json() if used else None}
-        record["refinement"] = list(STEPS) if recipe.precision == "int8" else []
+        record["refinement"] = list(REFINEMENTS) if recipe.precision == "int8" else []
         record["cost"] = cost.to_json() if cost else None
         content = model_metadata.attach(flatbuffer, metadata, record)
         binding = self.contract.binding(cost) if cost else ()
@@ -94,7 +94,6 @@ class Verifier:
             path=self._write(recipe, content, bool(binding)),
             recipe=recipe,
             metadata=metadata,
-            flatbuffer=flatbuffer,
             size_bytes=len(content),
             runs_on=runs_on,
             partitions=partitions,

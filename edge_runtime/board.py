@@ -23,6 +23,11 @@ class Ran:
     out: str = ""
     err: str = ""
 
+    @property
+    def last_line(self) -> str:
+        """What it said last of what went wrong, or how it ended when it said nothing."""
+        return next((line for line in reversed(self.err.splitlines()) if line.strip()), f"ended with {self.code}")
+
 
 class System(Protocol):
     """What the board and the doctor ask of the operating system; a fake replays texts of real machines."""

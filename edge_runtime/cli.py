@@ -103,10 +103,7 @@ def main(commands: typer.Typer = app, name: str = "edge-emotion") -> None:
     """Entry point: one clear line for an expected error, its exit code, and no traceback unless `--debug`."""
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
-    logging.basicConfig(
-        level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s: %(message)s", force=True
-    )
-    logging.getLogger().setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", force=True)
     logging.getLogger("edge_emotion").setLevel(logging.DEBUG if debug else logging.WARNING)
     try:
         commands(args=[a for a in arguments if a != "--debug"], prog_name=name)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from .board import System, read_governor, read_memory_mb, read_temperature_c, read_throttled, throttled_names
 from .doctor_check import Finding, Installation
+from .edgetpu import LIBRARY
 
 HOT_C = 80.0  # a Pi 4 and 5 slow down here (Raspberry Pi documentation, frequency management)
 LOW_MEMORY_MB = 150
@@ -39,8 +40,8 @@ def check_edge_tpu(system: System, here: Installation) -> Iterator[Finding]:
         yield Finding("edge tpu", "note", "none found; the CPU is used")
         return
     libraries = system.run("/sbin/ldconfig", "-p").out
-    if "libedgetpu.so.1" not in libraries:
-        yield Finding("edge tpu", "warning", "libedgetpu.so.1 is not installed", INSTALL_LIBRARY)
+    if LIBRARY not in libraries:
+        yield Finding("edge tpu", "warning", f"{LIBRARY} is not installed", INSTALL_LIBRARY)
         return
     version = system.run("dpkg-query", "-W", "-f", "${Package} ${Version}", "libedgetpu1-std", "libedgetpu1-max").out
     yield Finding("edge tpu", "ok", f"library {version.strip() or 'found, not from a Debian package'}")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from .board import System, board_name
-from .doctor_check import OPENCV_FOR_NUMPY_1, Finding, Installation
+from .doctor_check import NUMPY_MISMATCH, OPENCV_FOR_NUMPY_1, Finding, Installation
 
 # Nodes of a Pi that are no cameras: codecs, image processors, the raw end of a CSI camera (for libcamera only).
 NO_CAMERA = re.compile(r"bcm2835-(codec|isp)|pispbe|rp1-cfe|rpi-hevc|rpivid|unicam|bcm2835-unicam", re.IGNORECASE)
@@ -80,12 +80,16 @@ def _picamera2(system: System, here: Installation) -> Finding:
             "installed, but this virtual environment does not see the system's packages",
             f"sed -i '/^include-system-site-packages/s/false/true/' {here.prefix}/pyvenv.cfg",
         )
-    if re.search(r"dtype size changed|compiled using NumPy 1|multiarray failed|_ARRAY_API", ran.err):
+    if NUMPY_MISMATCH.search(ran.err):
         return Finding(
             "picamera2",
             "stop",
             f"apt's picamera2 does not go with numpy {here.packages.get('numpy', '')} of this environment",
             f"{here.executable} -m pip install {OPENCV_FOR_NUMPY_1}",
         )
-    last = next((line for line in reversed(ran.err.splitlines()) if line.strip()), "no message")
-    return Finding("picamera2", "stop", f"cannot be imported: {last}", "sudo apt install --reinstall python3-picamera2")
+    return Finding(
+        "picamera2",
+        "stop",
+        f"cannot be imported: {ran.last_line}",
+        "sudo apt install --reinstall python3-picamera2",
+    )

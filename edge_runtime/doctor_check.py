@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import platform
+import re
 import struct
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 from .board import System
+from .provenance import package_versions
 
 OPENCV_FOR_NUMPY_1 = "'numpy<2' 'opencv-python-headless>=4.10,<4.12'"
 """What pip is asked for where apt's picamera2 or tflite-runtime is built for numpy 1: later ones need numpy 2."""
@@ -19,6 +20,8 @@ PACKAGES = (
     "numpy", "ai-edge-litert", "tflite-runtime", "tensorflow", "opencv-python-headless", "opencv-python",
     "opencv-contrib-python", "opencv-contrib-python-headless", "starlette", "uvicorn", "paho-mqtt",
 )  # fmt: skip
+NUMPY_MISMATCH = re.compile(r"compiled using NumPy 1|_ARRAY_API|core\.multiarray failed|dtype size changed")
+"""How an extension module complains that it was built for another major version of numpy."""
 
 
 @dataclass(frozen=True)
@@ -51,26 +54,18 @@ class Installation:
     bits: int
     executable: str
     prefix: str
-    is_venv: bool
     packages: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def current(cls) -> Installation:
         """The one that runs now."""
-        packages = {}
-        for name in PACKAGES:
-            try:
-                packages[name] = version(name)
-            except PackageNotFoundError:
-                continue
         return cls(
             sys.version_info[:3],
             platform.machine(),
             struct.calcsize("P") * 8,
             sys.executable,
             sys.prefix,
-            sys.prefix != sys.base_prefix,
-            packages,
+            package_versions(PACKAGES),
         )
 
     def major(self, package: str) -> int:

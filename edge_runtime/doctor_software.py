@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from . import zoo
 from .board import Ran, System
-from .doctor_check import OPENCV_FOR_NUMPY_1, Finding, Installation
+from .doctor_check import NUMPY_MISMATCH, OPENCV_FOR_NUMPY_1, Finding, Installation
 from .errors import ModelError
 
 SLOW_MS = 30.0  # one face; with detection on top, under ten frames a second
@@ -95,11 +95,11 @@ def check_opencv(system: System, here: Installation) -> Iterator[Finding]:
                 f"{here.executable} -m pip install {_opencv(here)}",
             )
         return
-    yield _opencv_problem(ran.err, ran.code, here)
+    yield _opencv_problem(ran, here)
 
 
-def _opencv_problem(error: str, code: int, here: Installation) -> Finding:
-    last = next((line for line in reversed(error.splitlines()) if line.strip()), f"ended with {code}")
+def _opencv_problem(ran: Ran, here: Installation) -> Finding:
+    error = ran.err
     pip = f"{here.executable} -m pip install"
     if "libGL" in error or "libgthread" in error:
         return Finding(
@@ -109,9 +109,7 @@ def _opencv_problem(error: str, code: int, here: Installation) -> Finding:
             f"{here.executable} -m pip uninstall -y opencv-python opencv-contrib-python; "
             f"{pip} --force-reinstall {_opencv(here)}",
         )
-    if re.search(
-        r"compiled using NumPy 1|_ARRAY_API not found|numpy\.core\.multiarray failed|dtype size changed", error
-    ):
+    if NUMPY_MISMATCH.search(error):
         return Finding(
             "opencv",
             "stop",
@@ -120,8 +118,10 @@ def _opencv_problem(error: str, code: int, here: Installation) -> Finding:
         )
     if "No module named" in error:
         mend = f"{pip} {_opencv(here)}" if here.bits == 64 else "sudo apt install python3-opencv opencv-data"
-        return Finding("opencv", "stop", last, mend)
-    return Finding("opencv", "stop", f"OpenCV cannot be imported: {last}", f"{pip} --force-reinstall {_opencv(here)}")
+        return Finding("opencv", "stop", ran.last_line, mend)
+    return Finding(
+        "opencv", "stop", f"OpenCV cannot be imported: {ran.last_line}", f"{pip} --force-reinstall {_opencv(here)}"
+    )
 
 
 def check_extras(system: System, here: Installation) -> Iterator[Finding]:
@@ -156,7 +156,7 @@ def check_models(system: System, here: Installation) -> Iterator[Finding]:
 
 
 def _self_test_problem(ran: Ran, here: Installation, reinstall: str) -> Finding:
-    last = next((line for line in reversed(ran.err.splitlines()) if line.strip()), f"ended with {ran.code}")
+    last = ran.last_line
     if ran.code == 124:
         how, mend = (
             f"not done after {SELF_TEST_S} s",
@@ -165,7 +165,7 @@ def _self_test_problem(ran: Ran, here: Installation, reinstall: str) -> Finding:
     elif "RuntimeMissingError" in last and "'numpy<2'" in last:
         how, mend = last, f"{here.executable} -m pip install {OPENCV_FOR_NUMPY_1}"
     elif "RuntimeMissingError" not in last and re.search(r"cv2|libGL|libgthread|numpy|_ARRAY_API", last):
-        how, mend = last, _opencv_problem(ran.err, ran.code, here).mend
+        how, mend = last, _opencv_problem(ran, here).mend
     elif ran.code < 0 or re.search(r"^(ImportError|ModuleNotFoundError|OSError)|RuntimeMissingError", last):
         how = f"crashes (signal {-ran.code})" if ran.code < 0 else last
         mend = f"{here.executable} -m pip install --force-reinstall {_runtime(here)}"

@@ -14,7 +14,6 @@ import typer
 from ..edge_runtime import console, options
 from ..edge_runtime.errors import EdgeEmotionError, RuntimeMissingError
 
-VALIDATION_SHARE = 4  # training images a class for each validation image
 INTERRUPTED = 130
 
 
@@ -71,7 +70,7 @@ def _chain(
     started = time.monotonic()
     run = out / "run"
     with console.progress("drawing") as bar:
-        write_dataset(out / "faces", images, max(1, images // VALIDATION_SHARE), seed, progress=bar)
+        write_dataset(out / "faces", images, seed=seed, progress=bar)
     dataset = open_dataset(out / "faces")
     preset = get_preset("tiny")
     config = TrainConfig(dataclasses.replace(preset, epochs=epochs or preset.epochs), dataset.classes, seed)

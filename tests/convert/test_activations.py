@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from edge_emotion.convert.activations import SAMPLES, activations, observe
+from edge_emotion.convert.activations import SAMPLED_ELEMENTS, activations, observe
 from edge_emotion.convert.graph import read_graph
 from edge_emotion.edge_runtime.classifier import EmotionClassifier
 from edge_emotion.edge_runtime.metadata import InputSpec
@@ -51,5 +51,5 @@ def test_what_is_kept_of_many_images() -> None:
     kept = observe(FLOAT32, values)
     graph = read_graph(FLOAT32)
     np.testing.assert_allclose(kept.means[graph.inputs[0]], values.mean(axis=(0, 1, 2)), rtol=1e-5)
-    assert all(len(samples) == 5 * SAMPLES for samples in kept.samples.values())
+    assert all(len(samples) == 5 * SAMPLED_ELEMENTS for samples in kept.samples.values())
     assert len(kept.outputs[graph.outputs[0]]) == 5

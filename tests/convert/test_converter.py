@@ -14,7 +14,7 @@ from edge_emotion.convert.contract import Contract
 from edge_emotion.convert.conversion import Conversion
 from edge_emotion.convert.converter import convert_model
 from edge_emotion.convert.graph import read_graph
-from edge_emotion.convert.recipes import FLOAT32, INT8, INT8_FLOAT_IO
+from edge_emotion.convert.recipes import FLOAT32, INT8, Recipe
 from edge_emotion.convert.reports import write_reports
 from edge_emotion.convert.source import source_sha256
 from edge_emotion.edge_runtime import metadata
@@ -77,7 +77,7 @@ def test_the_int8_file_rounds_as_numpy_does_in_float64(all_four: tuple[Conversio
     """The integers inside the file, multiplied out by hand, are its answers to within one step of the output."""
     result, validation, _ = all_four
     output = result.outputs[3]
-    graph = read_graph(output.flatbuffer)
+    graph = read_graph(metadata.strip(output.path.read_bytes()))
     (dense,) = (op for op in graph.operators if op.name == "FULLY_CONNECTED")
     kernel, bias = graph.tensors[dense.inputs[1]], graph.tensors[dense.inputs[2]]
     pixels = graph.tensors[graph.inputs[0]]
@@ -107,7 +107,7 @@ def test_metadata_tells_where_the_file_comes_from(
         assert (known.measured.accuracy, known.measured.n) == (1.0, 120)
         assert known.measured.data_sha256 == validation.sha256
         assert known.temperature == pytest.approx(0.05, rel=0.1)  # always right: as sure as the search allows
-        assert known.min_runtime == read_graph(output.flatbuffer).min_runtime
+        assert known.min_runtime == read_graph(metadata.strip(output.path.read_bytes())).min_runtime
         assert "tensorflow" in known.tools
         record = metadata.parse_conversion(output.path.read_bytes())
         assert record is not None
@@ -187,8 +187,12 @@ def test_fix_keeps_the_layer_in_float_that_hurts(
     assert repaired.cost is not None
     assert repaired.cost.paired.drop_pp == 0
     assert result.unmet == ()
-    dense = [op for op in read_graph(repaired.flatbuffer).operators if op.name == "FULLY_CONNECTED"]
-    assert [read_graph(repaired.flatbuffer).tensors[op.outputs[0]].dtype for op in dense] == ["FLOAT32"]
+    dense = [
+        op for op in read_graph(metadata.strip(repaired.path.read_bytes())).operators if op.name == "FULLY_CONNECTED"
+    ]
+    assert [read_graph(metadata.strip(repaired.path.read_bytes())).tensors[op.outputs[0]].dtype for op in dense] == [
+        "FLOAT32"
+    ]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["shades-int8-mixed.tflite", "shades-int8.tflite.rejected"]
     assert result.to_json()["contract"]["met"] is True
 
@@ -231,11 +235,11 @@ def test_float_input_and_output_give_the_same_answers(
 ) -> None:
     calibration = Calibration.from_split(training, 30)
     logits = []
-    for recipe in (INT8, INT8_FLOAT_IO):
+    for recipe in (INT8, Recipe("int8", io="float32")):
         (output,) = convert_model(
             keras_model(0.0), tmp_path / recipe.io, recipes=(recipe,), calibration=calibration, declared=declared
         ).outputs
-        graph = read_graph(output.flatbuffer)
+        graph = read_graph(metadata.strip(output.path.read_bytes()))
         assert graph.tensors[graph.inputs[0]].dtype == recipe.io.upper()
         with EmotionClassifier(output.path) as classifier:
             logits.append(classifier.logits(validation.images))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from edge_emotion.convert.recipes import INT8, INT8_FLOAT_IO, RECIPES, Recipe, choose
+from edge_emotion.convert.recipes import INT8, RECIPES, Recipe, choose
 from edge_emotion.edge_runtime.errors import OptionError
 
 
@@ -17,7 +17,7 @@ def test_named_ones_come_in_the_fixed_order() -> None:
 
 def test_int8_has_int8_input_and_output_unless_told() -> None:
     assert choose(["int8"]) == (INT8,)
-    assert choose(["int8"], "float32") == (INT8_FLOAT_IO,)
+    assert choose(["int8"], "float32") == (Recipe("int8", io="float32"),)
 
 
 def test_edge_tpu_alone_is_int8_alone() -> None:

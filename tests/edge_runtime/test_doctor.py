@@ -21,7 +21,7 @@ from edge_emotion.edge_runtime.doctor_cli import closing, line
 
 PY = "/home/pi/.venv/bin/python"
 HERE = Installation(
-    (3, 11, 2), "aarch64", 64, PY, "/home/pi/.venv", True,
+    (3, 11, 2), "aarch64", 64, PY, "/home/pi/.venv",
     {"numpy": "2.4.6", "ai-edge-litert": "2.3.0", "opencv-python-headless": "4.14.0.90", "starlette": "1.0",
      "uvicorn": "0.40", "paho-mqtt": "2.1.0"},
 )  # fmt: skip
