@@ -30,10 +30,7 @@ def bench(
     data: options.OptionalData = None,
     split: options.SplitName = "validation",
     classes: options.Classes = None,
-    labels: Annotated[
-        str | None,
-        typer.Option("--labels", metavar="A,B,…", help="Labels in output order, for the files without metadata."),
-    ] = None,
+    labels: options.Labels = None,
     input_spec: options.Input = None,
     backend: options.Backend = "auto",
     threads: Annotated[str, typer.Option(metavar="N,…", help="Interpreter threads: one row for each number.")] = "1",
@@ -102,14 +99,13 @@ def bench(
         from .emulated_cli import bench_emulated
 
         _check_emulated(context)
-        declared = options.parse_declared(labels, input_spec)
         images = open_dataset(data).load(split) if data else None
         chosen = models or bundled()
         bench_emulated(
             chosen,
             emulate,
             split=images,
-            declared=declared,
+            declared=options.declare_each(chosen, labels, input_spec),
             baseline=baseline,
             save_baseline=save_baseline,
             out=out,
@@ -124,7 +120,6 @@ def bench(
         pin=pin,
         split=split,
         classes=options.parse_classes(classes),
-        declared=options.parse_declared(labels, input_spec),
         min_accuracy=min_accuracy,
         deadline_ms=deadline_ms,
         profile=profile,
@@ -134,14 +129,15 @@ def bench(
     )
     limits = Limits(slower=max_slowdown / 100, less_accurate_pp=max_drop)
     board = Machine().environment().board if baseline or save_baseline else ""
+    chosen = models or bundled()
+    declared = options.declare_each(chosen, labels, input_spec)
     dataset = open_dataset(data) if data else None
     check_outputs(out)  # makes the folder, in which the baseline may be asked for
     baseline, save_baseline = (baseline_file(path, board) if path else None for path in (baseline, save_baseline))
     before = read_baseline(baseline) if baseline else None
     check_outputs(save_baseline=save_baseline)
-    chosen = models or bundled()
     with console.foreign_output_to_stderr(), console.progress("bench") as bar:
-        report = run_bench(chosen, config, dataset, progress=bar)
+        report = run_bench(chosen, config, dataset, declared=declared, progress=bar)
     if before is not None:
         report = replace(report, comparison=compare_reports(report, before, str(baseline), limits))
     _deliver(report, out, as_json)

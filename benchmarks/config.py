@@ -11,7 +11,6 @@ from ..edge_runtime.errors import OptionError
 from ..edge_runtime.faces.choice import DETECTORS
 from ..edge_runtime.interpreter import BACKENDS
 from ..edge_runtime.labels import nearest
-from ..edge_runtime.metadata import ModelMetadata
 from .client import COMMAND
 
 
@@ -19,10 +18,9 @@ from .client import COMMAND
 class BenchConfig:
     """What to measure.
 
-    seconds and min_runs: at least so long and so many timed inferences a row, over `rounds` rounds. declared: labels
-    and input of files without metadata. min_accuracy: fraction; deadline_ms: for p95. profile: time each operator.
-    sustained_s: then run the recommended row so long. video: time the whole pipeline on its first frames. command: what
-    starts a worker.
+    seconds and min_runs: at least so long and so many timed inferences a row, over `rounds` rounds. min_accuracy:
+    fraction; deadline_ms: for p95. profile: time each operator. sustained_s: then run the recommended row so long.
+    video: time the whole pipeline on its first frames. command: what starts a worker.
     """
 
     backend: str = "auto"
@@ -33,7 +31,6 @@ class BenchConfig:
     pin: bool = True
     split: str = "validation"
     classes: tuple[str, ...] | None = None
-    declared: ModelMetadata | None = None
     min_accuracy: float | None = None
     deadline_ms: float | None = None
     profile: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..edge_runtime import console
@@ -20,7 +20,7 @@ def bench_emulated(
     board_name: str,
     *,
     split: Split | None = None,
-    declared: ModelMetadata | None = None,
+    declared: Mapping[Path, ModelMetadata] | None = None,
     baseline: Path | None = None,
     save_baseline: Path | None = None,
     out: Path | None = None,
@@ -28,8 +28,8 @@ def bench_emulated(
 ) -> None:
     """Count and compare on an emulated board, print, and judge.
 
-    Raises ContractError when a limit of the baseline is passed or int8 answers differ from this machine's, ModelError
-    when no model could be run, DeviceError when this machine cannot emulate.
+    declared: as for `emulate`. Raises ContractError when a limit of the baseline is passed or int8 answers differ from
+    this machine's, ModelError when no model could be run, DeviceError when this machine cannot emulate.
     """
     board = get_board(board_name)
     baseline, save_baseline = _file(baseline), _file(save_baseline)

@@ -36,7 +36,7 @@ WARM_UP = 20
 
 @dataclass(frozen=True)
 class Request:
-    """How to open the model, and how often to repeat what is counted. declared: metadata for a file that has none."""
+    """How to open the model, and how often to repeat what is counted. declared: in place of its own metadata."""
 
     declared: dict[str, Any] | None
     backend: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from ..edge_runtime.console import Progress
 from ..edge_runtime.dataset import Dataset
 from ..edge_runtime.errors import EdgeEmotionError, RuntimeMissingError
 from ..edge_runtime.interpreter import BACKENDS, available_backends
+from ..edge_runtime.metadata import ModelMetadata
 from ..edge_runtime.zoo import resolve
 from .client import COMMAND
 from .config import DEFAULTS, BenchConfig
@@ -31,10 +32,13 @@ def run_bench(
     config: BenchConfig = DEFAULTS,
     dataset: Dataset | None = None,
     *,
+    declared: Mapping[Path, ModelMetadata] | None = None,
     progress: Progress | None = None,
     machine: Machine | None = None,
 ) -> BenchReport:
     """Measure every model at every number of threads; with a dataset also score them.
+
+    declared: path → metadata in place of the file's own, with an empty precision where its tensors are to tell.
 
     A model that fails has an error in its row and the others go on. Ctrl-C ends the measuring: the report then holds
     what there is, and says so. Raises ModelError for a model that does not exist, RuntimeMissingError without a
@@ -42,7 +46,9 @@ def run_bench(
     """
     machine = machine or Machine()
     before = machine.vitals()
-    bench = _Bench([Measurement(row) for row in empty_rows(models, config)], config, machine, progress)
+    said = declared or {}
+    measurements = [Measurement(row, said.get(Path(row.path))) for row in empty_rows(models, config)]
+    bench = _Bench(measurements, config, machine, progress)
     interrupted = False
     with ExitStack() as stack:
         try:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from ..edge_runtime.preprocess import Image, resize
 from ..edge_runtime.zoo import resolve
 from .emulation import EmulatedBoard, GuestError
 from .guest import SECTIONS, WARM_UP, Request, answer, pack
+from .operators import read_network
 
 SCHEMA_VERSION = 1
 CROPS = 200
@@ -106,14 +108,14 @@ def emulate(
     board: EmulatedBoard,
     crops: Sequence[Image],
     *,
-    declared: ModelMetadata | None = None,
+    declared: Mapping[Path, ModelMetadata] | None = None,
     progress: Progress = lambda done, total: None,
 ) -> EmulatedReport:
     """Count and compare each model in a guest of its own: one that crashes has a row that says so.
 
-    `predict` is counted on the first crop. Raises DeviceError when this machine cannot emulate the board.
+    `predict` is counted on the first crop. declared: path → metadata in place of the file's own, with an empty
+    precision where its tensors are to tell. Raises DeviceError when this machine cannot emulate the board.
     """
-    request = Request(declared.to_json() if declared else None, "auto", REPEATS)
     rows: list[EmulatedRow] = []
     broken: list[str] = []
     packages: dict[str, str] = {"qemu": board.qemu_version()}
@@ -122,6 +124,8 @@ def emulate(
         progress(done, len(models))
         path = resolve(model)
         content = path.read_bytes()
+        said = (declared or {}).get(path)
+        request = Request(said.to_json() if said else None, "auto", REPEATS)
         try:
             here = answer(content, crops, request)
             there, sections = _ask(board, content, crops, request)
@@ -131,7 +135,7 @@ def emulate(
         row = EmulatedRow(
             model=path.stem,
             size_bytes=len(content),
-            precision=there["metadata"]["precision"],
+            precision=there["metadata"]["precision"] or read_network(content, here["backend"]).precision,
             backend=there["backend"],
             instructions={name: round(statistics.median(runs)) for name, runs in sections.items()},
             spread={name: max(runs) - min(runs) for name, runs in sections.items()},

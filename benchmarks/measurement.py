@@ -23,9 +23,13 @@ PROFILE_ROUNDS = 15
 
 @dataclass
 class Measurement:
-    """A row in the making. A worker that fails leaves its message in the row's `error`, and is asked no more."""
+    """A row in the making. A worker that fails leaves its message in the row's `error`, and is asked no more.
+
+    declared: in place of the file's own metadata. metadata: those in use, once the model is open.
+    """
 
     row: Row
+    declared: ModelMetadata | None = None
     metadata: ModelMetadata | None = None
     rounds: list[Samples] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -48,7 +52,7 @@ class Measurement:
         answer = self._ask(
             "open",
             model=self.row.path,
-            declared=config.declared.to_json() if config.declared else None,
+            declared=self.declared.to_json() if self.declared else None,
             backend=config.backend,
             threads=self.row.threads,
             cpus=cpus,
@@ -82,9 +86,7 @@ class Measurement:
         if network:
             operators = tuple(Operator.from_json(document) for document in network["operators"])
             self._update({"operators": operators, "macs": network["macs"]})
-            declared = config.declared
-            if declared and self.metadata and replace(self.metadata, outputs=declared.outputs) == declared:
-                # Who declares a file tells its labels and input; the rest is found out from its tensors and answers.
+            if not self.row.precision:
                 self._update({"precision": network["precision"]})
         if config.video:
             frames = config.video_frames

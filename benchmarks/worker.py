@@ -4,13 +4,14 @@ A request is `{"do": NAME, …}`, an answer is the result or `{"error": MESSAGE}
 crash and nobody else's. `serve` takes how a model is opened and what the time is, so that tests put in a fake of both.
 
     open     load the model                   → what it is, and how long each step took
-    warm     first inference, then warm up    → first_ms, runs, stable
+    warm     first inference, then warm up    → first_ms, warmup_runs, stable
     run      a round of timed inferences      → samples_ms
+    overhead what timing a call costs         → overhead_us
     memory                                    → rss_mb, peak_rss_mb
-    stages   time of each step from crop to probabilities
+    stages   steps from crop to probabilities → stages_ms
     network  operators, multiply-accumulates  → operators, macs, precision
     profile  time of each operator            → operator_ms
-    video    the camera's path over a video   → stages_ms, frames, faces
+    video    the camera's path over a video   → stages_ms, footage
     predict  logits of prepared images in a .npy file, written to another
 """
 
@@ -62,7 +63,7 @@ class Subject(Protocol):
 
 
 OpenSubject = Callable[[bytes, ModelMetadata | None, str, int], Subject]
-"""(file content, declared metadata or None, backend, threads) → the opened model."""
+"""(file content, metadata in place of its own or None, backend, threads) → the opened model."""
 Clock = Callable[[], int]
 """Nanoseconds, monotonic."""
 
@@ -70,10 +71,8 @@ Clock = Callable[[], int]
 def open_classifier(content: bytes, declared: ModelMetadata | None, backend: str, threads: int) -> Subject:
     """The real thing."""
     from ..edge_runtime.classifier import EmotionClassifier
-    from ..edge_runtime.metadata import parse
 
-    own = parse(content)
-    return EmotionClassifier(content, metadata=own or declared, backend=backend, threads=threads)
+    return EmotionClassifier(content, metadata=declared, backend=backend, threads=threads)
 
 
 class Session:

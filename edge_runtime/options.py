@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from .console import note
 from .errors import ModelError, OptionError
 from .labels import nearest
 from .metadata import InputSpec, ModelMetadata, read
@@ -105,6 +107,23 @@ def describe(
         return known.renamed(declared.labels)
     except ModelError as error:
         raise OptionError(f"--labels: {error}") from error
+
+
+def declare_each(models: Sequence[str], labels: str | None, input_spec: str | None) -> dict[Path, ModelMetadata]:
+    """What `--labels` and `--input` say of the models of one call, by path; those they do not speak of are left out.
+
+    They describe the files without metadata, whose precision then is empty: nobody said it. Where all files say what
+    they are, `--labels` renames the outputs of all. Raises as `declare` does.
+    """
+    if labels is None and input_spec is None:
+        return {}
+    known = {path: read(path) for path in map(resolve, models)}
+    bare = [path for path, own in known.items() if own is None]
+    said = {path: describe(path, known[path], labels, input_spec) for path in bare or known}
+    if 0 < len(bare) < len(known):
+        names = ", ".join(path.name for path in bare)
+        note(f"--labels is for the files without metadata: {names}; the others keep their own")
+    return {path: one if known[path] else replace(one, precision="") for path, one in said.items() if one}
 
 
 def parse_logit_bias(text: str | None, labels: Sequence[str]) -> dict[str, float]:

@@ -134,6 +134,18 @@ def test_a_file_of_others_needs_labels_and_input(
     assert foreign["accuracy_reference"] == "brightness-float32"
 
 
+def test_labels_rename_the_outputs_of_files_that_say_their_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, pictures: Path
+) -> None:
+    described = ("--labels", "bright,grey,dark", "--data", str(pictures))
+    code, text, _ = run(capsys, monkeypatch, INT8, *described, "--json", *FAST)
+    assert code == 0
+    (row,) = json.loads(text)["results"]
+    assert row["precision"] == "int8"
+    assert row["labels"] == ["bright", "grey", "dark"]
+    assert row["accuracy"] == pytest.approx(2 / 7)  # the grey ones alone keep their name and place
+
+
 @pytest.mark.train
 def test_a_declared_file_that_gives_probabilities_is_scored_as_such(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pictures: Path
@@ -211,7 +223,8 @@ def test_a_broken_file_is_a_row_beside_the_others(
         ((FLOAT, "--sustained", "-1"), 2, "--sustained"),
         ((FLOAT, "--video", "none.mp4"), 2, "none.mp4"),
         ((FLOAT, "--video", FLOAT, "--detector", "magic"), 2, "unknown detector"),
-        ((FLOAT, "--input", "48x48:grey:0:1"), 2, "--labels"),
+        ((FLOAT, "--input", "48x48:grey:0:1"), 2, "says its own input"),
+        ((FLOAT, "--labels", "a,b"), 2, "3 outputs (dark, grey, bright), got 2 names"),
         ((FLOAT, "--baseline", "none.json"), 2, "none.json"),
         ((FLOAT, "--baseline", FLOAT), 2, "not JSON"),
         ((FLOAT, "--max-drop", "-1"), 2, "negative"),

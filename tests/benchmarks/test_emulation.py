@@ -16,6 +16,7 @@ from edge_emotion.benchmarks.emulated_cli import bench_emulated
 from edge_emotion.benchmarks.emulation import BOARDS, EmulatedBoard, EmulatedRun, Mark, get_board, parse_marks
 from edge_emotion.benchmarks.instruction_limits import InstructionLimits
 from edge_emotion.benchmarks.instructions import Agreement, EmulatedReport, EmulatedRow, comparison_crops, promise
+from edge_emotion.edge_runtime import metadata
 from edge_emotion.edge_runtime.errors import ContractError, DeviceError, EdgeEmotionError, ModelError, OptionError
 from edge_emotion.edge_runtime.zoo import bundled_models
 from edge_emotion.train.drawn_faces import draw_sample
@@ -321,6 +322,19 @@ def test_a_model_that_crashes_has_a_row_and_the_others_go_on(capsys: pytest.Capt
     assert counted["agreement"]["bits"] is True
     with pytest.raises(ModelError, match="no model could be run"):
         bench_emulated([str(MODELS / "brightness-int8.tflite")], "cortex-a72", as_json=True)
+
+
+@pytest.mark.usefixtures("fake_board")
+def test_labels_change_nothing_but_names(capsys: pytest.CaptureFixture[str]) -> None:
+    known = metadata.read(RESIDUAL)
+    assert known is not None
+    renamed = known.renamed([name.upper() for name in known.labels])
+    documents = []
+    for declared in ({}, {RESIDUAL: renamed}, {RESIDUAL: dataclasses.replace(known, precision="")}):
+        bench_emulated([str(RESIDUAL)], "cortex-a72", declared=declared, as_json=True)
+        documents.append(json.loads(capsys.readouterr().out))
+    assert documents[0] == documents[1] == documents[2]
+    assert documents[0]["rows"][0]["precision"] == "int8"
 
 
 @pytest.mark.usefixtures("fake_board")

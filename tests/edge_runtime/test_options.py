@@ -5,7 +5,14 @@ import pytest
 from edge_emotion.edge_runtime import metadata
 from edge_emotion.edge_runtime.errors import ModelError, OptionError
 from edge_emotion.edge_runtime.metadata import InputSpec, ModelMetadata
-from edge_emotion.edge_runtime.options import declare, parse_classes, parse_declared, parse_limit, parse_logit_bias
+from edge_emotion.edge_runtime.options import (
+    declare,
+    declare_each,
+    parse_classes,
+    parse_declared,
+    parse_limit,
+    parse_logit_bias,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,6 +82,26 @@ def test_of_a_file_without_metadata_all_is_declared(tmp_path: Path) -> None:
         declare(str(bare), None, "48x48:grey:-1:1")
     with pytest.raises(ModelError, match="does not exist"):
         declare("none.tflite", "x,y,z", None)
+
+
+def test_of_several_files_those_without_metadata_are_declared_and_else_all_renamed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = tmp_path / "bare.tflite"
+    bare.write_bytes(metadata.strip(INT8.read_bytes()))
+    both = [str(INT8), str(bare)]
+    assert declare_each(both, None, None) == {}
+    assert declare_each([str(INT8)], "x,y,z", None) == {INT8: declare(str(INT8), "x,y,z", None)}
+    assert capsys.readouterr().err == ""
+    described = ModelMetadata(("bright", "dark", "grey"), InputSpec(low=-1), precision="")
+    assert declare_each(both, "bright,dark,grey", "48x48:grey:-1:1") == {bare: described}
+    assert "without metadata: bare.tflite; the others keep their own" in capsys.readouterr().err
+    with pytest.raises(OptionError, match="got 2 names"):
+        declare_each([str(INT8)], "x,y", None)
+    with pytest.raises(OptionError, match="says its own input"):
+        declare_each([str(INT8)], None, "48x48:grey:-1:1")
+    with pytest.raises(OptionError, match="needs --labels too"):
+        declare_each(both, None, "48x48:grey:-1:1")
 
 
 def test_an_input_without_labels_is_refused() -> None:
