@@ -27,6 +27,7 @@ QUEUE_LENGTH = 60  # states; a minute without the broker
 CONNECT_WITHIN_S = 5.0
 RECONNECT_S = (1, 30)  # shortest and longest pause
 FLUSH_WITHIN_S = 0.6
+HELD_S = 5.0  # a connection that is lost sooner never came to anything
 KEEP_ALIVE_S = 30  # the broker tells "offline" after 1.5 times this, when the device just vanishes
 
 
@@ -57,7 +58,10 @@ class MqttOutput(Output):
         self._queue: deque[str] = deque()
         self._queue_length = queue_length
         self._changed = threading.Condition()
+        self._unacknowledged: dict[int, str] = {}  # number → topic of what each connection begins with
         self._connected = False
+        self._connected_at = clock()
+        self._told_gone = False
         self._started = False
         self._closing = False
         self._refusal: str | None = None
@@ -181,25 +185,28 @@ class MqttOutput(Output):
             if news:
                 console.note(f"{self.address} now refuses ({reason}): trying on")
             return
-        # Every time: a broker that keeps nothing on disk has forgotten them.
-        for topic, payload in self._announcement.items():
-            client.publish(topic, payload, qos=1, retain=True)
-        client.publish(f"{self.address.topic}/status", "online", qos=1, retain=True)
+        # Every time: a broker that keeps nothing on disk has forgotten them. What it has not acknowledged paho sends again.
+        under_way = set(self._unacknowledged.values())
+        for topic, payload in {**self._announcement, f"{self.address.topic}/status": "online"}.items():
+            if topic not in under_way:
+                self._unacknowledged[client.publish(topic, payload, qos=1, retain=True).mid] = topic
         with self._changed:
-            self._connected, self._refusal = True, None
+            self._connected, self._connected_at, self._refusal = True, self._clock(), None
             self._changed.notify_all()
 
     def _on_publish(self, client: Any, userdata: Any, number: int, reason: Any, properties: Any) -> None:
         with self._changed:
+            self._unacknowledged.pop(number, None)
             self._acknowledged.append(number)
             self._changed.notify_all()
 
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         with self._changed:
             lost = self._connected and not self._closing
-            self._connected = False
+            news = lost and (not self._told_gone or self._clock() - self._connected_at >= HELD_S)
+            self._connected, self._told_gone = False, self._told_gone or lost
             self._changed.notify_all()
-        if lost:
+        if news:
             console.note(f"{self.address} is gone ({reason}): trying again until it is back")
 
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
+from ..labels import EMOTIONS
+
 NO_FACE = "none"
 """State of the dominant expression while no face is in view."""
 EXPIRE_AFTER_S = 30
@@ -18,7 +20,8 @@ def discovery(node: str, topic: str, labels: Sequence[str], prefix: str = "homea
     """Topic → JSON payload, one sensor each (https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery).
 
     Sensors: faces, dominant expression, one probability a label, and for diagnosis frame rate and dropped messages.
-    The keys of the payload are Home Assistant's own.
+    The keys of the payload are Home Assistant's own. An empty payload takes away the sensor of an emotion that is not
+    among the labels: an earlier run with other classes may have left it.
     """
     sensors: dict[str, dict[str, Any]] = {
         "faces": {
@@ -58,23 +61,22 @@ def discovery(node: str, topic: str, labels: Sequence[str], prefix: str = "homea
         "device": {"identifiers": [f"edge_emotion_{node}"], "name": f"edge-emotion {node}", "model": "edge-emotion"},
         "origin": {"name": "edge-emotion", "sw_version": version("edge-emotion")},
     }
-    return {
-        f"{prefix}/sensor/edge_emotion_{node}/{key}/config": json.dumps(
-            {**sensor, "unique_id": f"edge_emotion_{node}_{key}", **common}, separators=(",", ":")
-        )
+    payloads = {f"probability_{emotion}": "" for emotion in EMOTIONS} | {
+        key: json.dumps({**sensor, "unique_id": f"edge_emotion_{node}_{key}", **common}, separators=(",", ":"))
         for key, sensor in sensors.items()
     }
+    return {f"{prefix}/sensor/edge_emotion_{node}/{key}/config": payload for key, payload in payloads.items()}
 
 
 def _probability(label: str) -> dict[str, Any]:
-    # `None` is what Home Assistant takes for "unknown": without a face there is no probability.
-    value = f"value_json.probabilities[{json.dumps(label)}]"
+    # `None` is what Home Assistant takes for "unknown": without a face, or with other labels, there is no probability.
+    value = f"value_json.probabilities.get({json.dumps(label)})"
     return {
         "name": f"Apparently {label}",
         "icon": "mdi:percent-outline",
         "state_class": "measurement",
         "unit_of_measurement": "%",
-        "value_template": f"{{{{ (100 * {value}) | round(1) if value_json.faces else None }}}}",
+        "value_template": f"{{% set p = {value} %}}{{{{ None if p is none else (100 * p) | round(1) }}}}",
     }
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -132,7 +133,7 @@ def test_status_state_and_discovery(broker: Broker, listener: Listener, make_res
         assert (first["faces"], first["dominant"], first["confidence"], first["dropped"]) == (2, "happy", 0.8, 0)
         assert first["probabilities"] == {"angry": 0.1, "happy": 0.8, "neutral": 0.1}
         assert (second["faces"], second["dominant"], second["probabilities"]) == (0, "none", {})
-        found = [json.loads(p) for topic, p, _ in listener.messages if topic.startswith("homeassistant/sensor/")]
+        found = [json.loads(p) for topic, p, _ in listener.messages if p and topic.startswith("homeassistant/sensor/")]
         assert {"Faces", "Apparent expression", "Apparently angry"} <= {sensor["name"] for sensor in found}
     listener.until(lambda told: ("t/status", "offline", False) in told)
     late = Listener(broker.port)  # all of it is kept by the broker
@@ -190,6 +191,35 @@ def test_a_broker_that_is_not_there_is_waited_for(make_result: Make, capsys: pyt
     out.close()
     assert "does not answer" in capsys.readouterr().err
     assert not out._sender.is_alive()
+
+
+def test_a_broker_that_drops_each_connection_is_not_flooded(capsys: pytest.CaptureFixture[str]) -> None:
+    class Client:  # paho's, as its callbacks see it
+        def __init__(self) -> None:
+            self.topics: list[str] = []
+
+        def publish(self, topic: str, *_: Any, **__: Any) -> SimpleNamespace:
+            self.topics.append(topic)
+            return SimpleNamespace(mid=len(self.topics))
+
+    now = [0.0]
+    success = SimpleNamespace(is_failure=False)
+    with MqttOutput(address(free_port()), ("angry", "happy"), clock=lambda: now[0]) as out:
+        client = Client()
+        for _ in range(5):
+            out._on_connect(client, None, None, success, None)
+            now[0] += 1.0
+            out._on_disconnect(client, None, None, "Unspecified error", None)
+        assert len(set(client.topics)) == len(client.topics)  # paho sends again what is not acknowledged
+        for number in range(1, len(client.topics) + 1):
+            out._on_publish(client, None, number, None, None)
+        assert capsys.readouterr().err.count("is gone") == 1
+        first, client.topics = client.topics, []
+        out._on_connect(client, None, None, success, None)
+        assert client.topics == first  # the broker may have forgotten what it had
+        now[0] += 60.0
+        out._on_disconnect(client, None, None, "Unspecified error", None)
+        assert capsys.readouterr().err.count("is gone") == 1
 
 
 @needs_broker

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import pytest
+from edge_emotion.edge_runtime.labels import EMOTIONS
 from edge_emotion.edge_runtime.outputs.mqtt_discovery import discovery
 
 LABELS = ("angry", "very happy", "neutral")
@@ -12,7 +13,7 @@ LABELS = ("angry", "very happy", "neutral")
 
 @pytest.fixture
 def sensors() -> dict[str, dict[str, Any]]:
-    return {topic: json.loads(payload) for topic, payload in discovery("pi-5", "house/door", LABELS).items()}
+    return {topic: json.loads(payload) for topic, payload in discovery("pi-5", "house/door", LABELS).items() if payload}
 
 
 def test_topics_and_ids_are_what_home_assistant_accepts(sensors: dict[str, dict[str, Any]]) -> None:
@@ -30,7 +31,7 @@ def test_topics_and_ids_are_what_home_assistant_accepts(sensors: dict[str, dict[
 
 @pytest.mark.parametrize("labels", [("快乐", "悲伤", "愤怒"), ("a b", "a-b", "a_b"), ("Happy", "happy", "mürrisch")])
 def test_each_label_has_a_sensor_of_its_own(labels: tuple[str, ...]) -> None:
-    found = discovery("pi", "t", labels)
+    found = {topic: payload for topic, payload in discovery("pi", "t", labels).items() if payload}
     assert len(found) == 2 + len(labels) + 2
     assert len({json.loads(payload)["unique_id"] for payload in found.values()}) == len(found)
     assert all(re.fullmatch(r"homeassistant/sensor/[a-zA-Z0-9_-]+/[a-zA-Z0-9_-]+/config", topic) for topic in found)
@@ -38,6 +39,13 @@ def test_each_label_has_a_sensor_of_its_own(labels: tuple[str, ...]) -> None:
 
 def test_the_sensor_of_a_plain_label_is_named_by_it() -> None:
     assert "homeassistant/sensor/edge_emotion_pi/probability_happy/config" in discovery("pi", "t", ("happy", "sad"))
+
+
+def test_sensors_of_other_emotions_are_taken_away() -> None:
+    found = discovery("pi", "t", ("angry", "happy", "calm"))
+    gone = [topic.split("/")[3] for topic, payload in found.items() if not payload]
+    assert gone == [f"probability_{emotion}" for emotion in ("disgust", "fear", "neutral", "sad", "surprise")]
+    assert "" not in discovery("pi", "t", EMOTIONS).values()
 
 
 def test_templates_give_what_the_state_holds(sensors: dict[str, dict[str, Any]]) -> None:
@@ -67,5 +75,7 @@ def test_templates_give_what_the_state_holds(sensors: dict[str, dict[str, Any]])
         "Dropped messages": "3",
     }
     assert shown(nobody)["Apparently angry"] == "None"  # Home Assistant's "unknown"
+    assert shown({**seen, "probabilities": {"calm": 1.0}})["Apparently angry"] == "None"  # a run with other labels
+    assert shown({**seen, "probabilities": {"angry": 0.0}})["Apparently angry"] == "0.0"
     options = next(s["options"] for s in sensors.values() if s["name"] == "Apparent expression")
     assert {shown(seen)["Apparent expression"], shown(nobody)["Apparent expression"]} <= set(options)
