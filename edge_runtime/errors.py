@@ -7,7 +7,7 @@ EdgeEmotionError            exit code 1: one clear line, nothing lost
 ├── RuntimeMissingError     an optional package that is not installed; the message names the extra
 ├── OptionError             exit code 2: the value of an option is not one that exists
 ├── DeviceError             a camera, an accelerator, a detector or a board
-├── OutputError             where results go: a port that is taken, a broker that refuses
+├── OutputError             where results go: a file that cannot be written, a port that is taken, a broker that refuses
 └── ContractError           exit code 3: a contract or gate is not met; what was made is kept
 
 A message says what was wrong, what was got, and how to mend it, in one line.
@@ -49,7 +49,7 @@ class DeviceError(EdgeEmotionError):
 
 
 class OutputError(EdgeEmotionError):
-    """Results cannot go where they should: the port is taken, the broker refuses."""
+    """Results cannot go where they should: the disk is full, the port is taken, the broker refuses."""
 
 
 class ContractError(EdgeEmotionError):

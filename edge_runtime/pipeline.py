@@ -18,7 +18,7 @@ from .outputs.choice import open_outputs
 from .outputs.output import Output, ViewerClosed
 from .pace import Pace
 from .preprocess import prepare
-from .results import FrameResult, TrackedFace
+from .results import FrameResult, TrackedFace, utc_now
 from .run_config import RunConfig
 from .smoothing import Smoothing, SteadyLabel
 from .tracking import Tracker
@@ -159,6 +159,7 @@ class Pipeline:
             time_s=round(frame.time_s, 6),
             faces=tracked,
             latency_ms={stage: round(ms, 4) for stage, ms in latency.items()},
+            time=utc_now() if self.camera.live else None,
         )
 
     def stop(self) -> None:

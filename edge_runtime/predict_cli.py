@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import console, options
+
+if TYPE_CHECKING:
+    from .classifier import Prediction
+    from .preprocess import Image
 
 
 def predict(
@@ -36,9 +40,8 @@ def predict(
     """
     import cv2
 
-    from .annotate import annotate
     from .classifier import EmotionClassifier
-    from .errors import DeviceError, ImageError, OptionError
+    from .errors import ImageError
     from .faces import crop, open_detector
     from .preprocess import read_image
 
@@ -79,17 +82,7 @@ def predict(
                 }
             )
             if target := targets.get(path):
-                drawn = annotate(image, [(box, f"{p.label} {100 * p.confidence:.0f} %") for box, p in results])
-                try:
-                    encoded = cv2.imencode(target.suffix, drawn)[1].tobytes()
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_bytes(encoded)
-                except cv2.error as error:
-                    raise OptionError(
-                        f"--save {target}: OpenCV writes no {target.suffix} files, use .jpg or .png"
-                    ) from error
-                except OSError as error:
-                    raise DeviceError(f"cannot write {target}: {error.strerror or error}") from error
+                _save(target, image, results)
             if not as_json:
                 _print(documents[-1])
     if as_json:
@@ -99,20 +92,51 @@ def predict(
 
 
 def _targets(save: Path, images: list[Path]) -> dict[Path, Path]:
-    """Where the annotated copy of each picture goes. Raises OptionError when two would go to the same file."""
+    """Where the annotated copy of each picture goes.
+
+    Raises OptionError when two would go to the same file, or one to a picture that is read.
+    """
     from .errors import OptionError
 
+    sources: dict[Path, Path] = {}
     if save.suffix and not save.is_dir():
         if len(images) > 1:
             raise OptionError(f"--save names one file, {save}, but there are {len(images)} images: name a folder")
-        return {images[0]: save}
-    sources: dict[Path, Path] = {}
-    for image in images:
-        target = save / f"{image.stem}-annotated.jpg"
-        if target in sources:
-            raise OptionError(f"--save: {sources[target]} and {image} would both become {target}: save them one by one")
-        sources[target] = image
+        sources[save] = images[0]
+    else:
+        for image in images:
+            target = save / f"{image.stem}-annotated.jpg"
+            if target in sources:
+                raise OptionError(
+                    f"--save: {sources[target]} and {image} would both become {target}: save them one by one"
+                )
+            sources[target] = image
+    read = {image.resolve() for image in images}
+    for target in sources:
+        if target.resolve() in read:
+            raise OptionError(f"--save would write over {target}, which is to be read: name another file or folder")
     return {image: target for target, image in sources.items()}
+
+
+def _save(target: Path, image: Image, results: list[tuple[tuple[int, int, int, int], Prediction]]) -> None:
+    """The picture with each face's box, label and confidence drawn in.
+
+    Raises OptionError for a suffix that OpenCV does not write, OutputError when the file cannot be written.
+    """
+    import cv2
+
+    from .annotate import annotate
+    from .errors import OptionError, OutputError
+
+    drawn = annotate(image, [(box, f"{p.label} {100 * p.confidence:.0f} %") for box, p in results])
+    try:
+        encoded = cv2.imencode(target.suffix, drawn)[1].tobytes()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(encoded)
+    except cv2.error as error:
+        raise OptionError(f"--save {target}: OpenCV writes no {target.suffix} files, use .jpg or .png") from error
+    except OSError as error:
+        raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
 
 
 def _print(document: dict[str, Any]) -> None:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 SCHEMA_VERSION = 1
+
+
+def utc_now() -> str:
+    """The time now as it is written into results: ISO 8601, UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,11 @@ class TrackedFace:
     probabilities: dict[str, float]
     raw_label: str = ""
 
+    @property
+    def caption(self) -> str:
+        """What is written beside the face: `#1 happy 83 %`, with a question mark while uncertain."""
+        return f"#{self.id} {self.label}{'' if self.state == 'steady' else '?'} {100 * self.confidence:.0f} %"
+
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict with the keys of `run --jsonl`."""
         return {
@@ -40,7 +51,8 @@ class TrackedFace:
 class FrameResult:
     """Everything found in one frame.
 
-    time_s: media time for files, else seconds since the start. latency_ms: milliseconds by stage.
+    time_s: media time for files, else seconds since the start. latency_ms: milliseconds by stage. time: of a live
+    source, when it was seen, as `utc_now` writes it; None for files.
     """
 
     source: str
@@ -48,6 +60,7 @@ class FrameResult:
     time_s: float
     faces: tuple[TrackedFace, ...]
     latency_ms: dict[str, float]
+    time: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict, one line of `run --jsonl`."""
@@ -56,6 +69,7 @@ class FrameResult:
             "source": self.source,
             "frame": self.frame,
             "time_s": self.time_s,
+            **({"time": self.time} if self.time is not None else {}),
             "faces": [face.to_json() for face in self.faces],
             "latency_ms": self.latency_ms,
         }

@@ -150,12 +150,14 @@ def run(
         max_frames=max_frames,
     )
     cv2.setNumThreads(threads)  # OpenCV would take every core for pictures too small to share
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the pipeline takes over: end in order
+    for number in ending_signals():
+        signal.signal(number, lambda *_: sys.exit(0))  # until the pipeline takes over: end in order
     statistics = Statistics()
     outputs = [statistics, *open_outputs(config)]
     if sys.stderr.isatty() and not quiet:
         outputs.append(Terminal(sys.stderr))
-    with Pipeline.from_config(config, outputs) as pipeline, stopping_at_signals(pipeline) as interrupted:
+    pipeline = Pipeline.from_config(config, outputs)
+    with stopping_at_signals(pipeline) as interrupted, pipeline:  # a second SIGHUP keeps no video from being finished
         for _ in pipeline:
             pass
     if not quiet:
@@ -164,9 +166,15 @@ def run(
         raise typer.Exit(130)
 
 
+def ending_signals() -> list[signal.Signals]:
+    """SIGTERM, and SIGHUP (the terminal is gone; Windows has none) unless it is ignored, as `nohup` has it."""
+    hang_up = [signal.SIGHUP] if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN else []
+    return [signal.SIGTERM, *hang_up]
+
+
 @contextmanager
 def stopping_at_signals(pipeline: Pipeline) -> Iterator[Callable[[], bool]]:
-    """While inside, SIGTERM and Ctrl-C end the pipeline after the frame in hand; a second Ctrl-C ends it at once.
+    """While inside, SIGTERM, SIGHUP and Ctrl-C end the pipeline after the frame in hand; a second Ctrl-C at once.
 
     Yields a function that says whether Ctrl-C was pressed.
     """
@@ -180,7 +188,7 @@ def stopping_at_signals(pipeline: Pipeline) -> Iterator[Callable[[], bool]]:
             pressed = True
         pipeline.stop()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, *ending_signals())}
     try:
         yield lambda: pressed
     finally:

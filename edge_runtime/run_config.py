@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any, Literal
 from .errors import ModelError, OptionError
 from .labels import select_classes
 from .smoothing import Smoothing
+
+PATHS = ("source", "model", "jsonl", "csv", "video", "mqtt_ca", "mqtt_password_file")
+"""Options that name a file, or may."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,17 @@ class RunConfig:
         no_frames: bool,
         **same: Any,
     ) -> RunConfig:
-        """From the options of `run` as they are typed; `same` are those whose values need no reading."""
+        """From the options of `run` as they are typed; `same` are those whose values need no reading.
+
+        A path may begin with `~`, which a shell expands neither in a configuration file nor after `=`.
+        """
         from .options import parse_classes
 
+        for name in PATHS:
+            if same.get(name) is not None:
+                same[name] = type(same[name])(os.path.expanduser(same[name]))
+        kind, colon, path = same.get("detector", cls.detector).partition(":")
+        same["detector"] = f"{kind}{colon}{os.path.expanduser(path)}"
         return cls(
             classes=parse_classes(classes),
             size=parse_size(size),
@@ -97,13 +109,12 @@ class RunConfig:
             raise OptionError(f"--fps must be above 0 and at most 1000, got {self.fps:g}")
         if not 0 <= self.rotate_mb < math.inf or self.keep < 1:
             raise OptionError(f"--rotate-mb must be 0 or more and --keep 1 or more, got {self.rotate_mb}, {self.keep}")
-        if self.jsonl is not None and self.jsonl == self.csv:
-            raise OptionError(f"--jsonl and --csv cannot share {self.jsonl}: give one of them another file")
         if self.web is None and not self.frames:
             raise OptionError("--no-frames belongs to the page: add --web HOST:PORT")
         if self.mqtt is None and (self.mqtt_ca or self.mqtt_password_file):
             raise OptionError("--mqtt-ca and --mqtt-password-file belong to a broker: add --mqtt URL")
         self._check_aggregate()
+        self._check_files()
         _ = self.smoothing
 
     @property
@@ -131,6 +142,15 @@ class RunConfig:
         from .cameras.choice import is_live
 
         return is_live(self.source)
+
+    def _check_files(self) -> None:
+        """No output goes to a file that is read, or to another output's."""
+        files = {"model": self.model, "jsonl": self.jsonl, "csv": self.csv, "video": self.video}
+        options: dict[Path, str] = {} if self.is_live else {Path(self.source).resolve(): "source"}
+        for option, file in files.items():
+            other = options.setdefault(Path(file).resolve(), option) if file is not None else option
+            if other != option:
+                raise OptionError(f"--{other} and --{option} cannot share {file}: give --{option} another file")
 
     def _check_aggregate(self) -> None:
         if self.aggregate is None:

@@ -7,6 +7,7 @@ import dataclasses
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -115,7 +116,7 @@ def train(
             out = out or default_folder(chosen.name)
             if (out / RUN_FILE).exists():
                 raise EdgeEmotionError(
-                    f"{out} holds a run: --resume --out {out} goes on with it, or name another --out"
+                    f"{out} holds a run: --resume --out {quote(str(out))} goes on with it, or name another --out"
                 )
         import_keras()
         require_matplotlib()
@@ -191,7 +192,7 @@ def _interrupted(out: Path) -> None:
         console.note("interrupted: nothing was trained yet")
         return
     kept = f"{out / MODEL_FILE} holds the best epoch so far; " if (out / MODEL_FILE).exists() else ""
-    console.note(f"interrupted: {kept}go on with: edge-emotion train --resume --out {out}")
+    console.note(f"interrupted: {kept}go on with: edge-emotion train --resume --out {quote(str(out))}")
 
 
 def _recorded_run(out: Path | None, given: list[str]) -> tuple[Path, dict[str, Any]]:

@@ -10,8 +10,8 @@ from ..preprocess import Image
 from ..results import SCHEMA_VERSION, FrameResult
 from .output import Output
 
-COLUMNS = ("schema_version", "source", "from_s", "until_s", "frames", "mean_faces", "most_faces")
-"""Keys of a document, before its probabilities."""
+COLUMNS = ("schema_version", "source", "from_s", "until_s", "time", "frames", "mean_faces", "most_faces")
+"""Keys of a document, before its probabilities; files have no `time`."""
 
 
 class Recorder(Protocol):
@@ -28,10 +28,11 @@ class Recorder(Protocol):
 
 @dataclass
 class Interval:
-    """What was seen in one stretch of time: frames, faces over all frames, and sums by label."""
+    """What was seen in one stretch of time: frames, all their faces, and sums by label. time: the first frame's."""
 
     source: str
     from_s: float
+    time: str | None = None
     frames: int = 0
     faces: int = 0
     most_faces: int = 0
@@ -50,10 +51,15 @@ class Interval:
 
     def to_json(self, until_s: float) -> dict[str, Any]:
         """No id, no box, no single face. probabilities: means over all faces of all frames; empty without faces."""
-        interval = (round(self.from_s, 3), round(until_s, 3), self.frames)
-        faces = (round(self.faces / self.frames, 4), self.most_faces)
         return {
-            **dict(zip(COLUMNS, (SCHEMA_VERSION, self.source, *interval, *faces), strict=True)),
+            "schema_version": SCHEMA_VERSION,
+            "source": self.source,
+            "from_s": round(self.from_s, 3),
+            "until_s": round(until_s, 3),
+            **({"time": self.time} if self.time is not None else {}),
+            "frames": self.frames,
+            "mean_faces": round(self.faces / self.frames, 4),
+            "most_faces": self.most_faces,
             "probabilities": {label: round(total / self.faces, 6) for label, total in self.probabilities.items()},
         }
 
@@ -75,7 +81,7 @@ class Aggregate(Output):
         if self._interval is not None and start > self._interval.from_s:
             self._write(self._interval.from_s + self._seconds)
         if self._interval is None:
-            self._interval = Interval(result.source, start)
+            self._interval = Interval(result.source, start, result.time)
         self._interval.add(result)
         self._last_s = result.time_s
 

@@ -73,6 +73,6 @@ def _records(config: RunConfig, target: str, kind: str) -> Output:
     else:
         labels = config.labels_in_order
         columns = csv.FACE if config.aggregate is None else aggregate.COLUMNS
-        records = csv.Csv(file(csv.header(columns, labels)), labels)
+        records = csv.Csv(file(csv.header(columns, labels)), columns, labels)
     output: Output = records if config.aggregate is None else aggregate.Aggregate(config.aggregate, records)
     return Queued(output, wait=False, limit=1024) if config.is_live else output

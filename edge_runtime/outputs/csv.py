@@ -12,8 +12,8 @@ from ..results import FrameResult
 from .output import Output
 from .record_file import RecordFile
 
-FACE = ("source", "frame", "time_s", "id", "x", "y", "w", "h", "label", "confidence", "state")
-"""Columns of a face, before its probabilities."""
+FACE = ("source", "frame", "time_s", "time", "id", "x", "y", "w", "h", "label", "confidence", "state")
+"""Columns of a face, before its probabilities; `time` is empty for files."""
 
 
 def header(columns: Sequence[str], labels: Sequence[str]) -> str:
@@ -26,26 +26,28 @@ def header(columns: Sequence[str], labels: Sequence[str]) -> str:
 
 
 class Csv(Output):
-    """Writes one row a face, into a file that begins with `header`; frames without faces leave no row."""
+    """Writes one row a face, into a file that begins with `header` of the same; frames without faces leave no row."""
 
     needs_image = False
 
-    def __init__(self, file: RecordFile, labels: Sequence[str]) -> None:
+    def __init__(self, file: RecordFile, columns: Sequence[str], labels: Sequence[str]) -> None:
         self._file = file
+        self._columns = columns
         self._labels = labels
 
     def write(self, result: FrameResult, image: Image | None) -> None:
         """A row for each face."""
         for face in result.faces:
-            at = (result.source, result.frame, result.time_s)
+            at = (result.source, result.frame, result.time_s, result.time)
             what = (face.label, face.confidence, face.state)
             row = dict(zip(FACE, (*at, face.id, *face.box_xywh, *what), strict=True))
             self.record({**row, "probabilities": face.probabilities})
 
     def record(self, document: Mapping[str, Any]) -> None:
-        """A flat document as a row, its `probabilities` last: empty where there is none."""
-        values = [value for key, value in document.items() if key != "probabilities"]
-        self._file.append(_line([*values, *(document["probabilities"].get(label, "") for label in self._labels)]))
+        """A flat document as a row, its `probabilities` last: empty where it has no value."""
+        probabilities = document["probabilities"]
+        values = (document.get(column) for column in self._columns)
+        self._file.append(_line([*values, *(probabilities.get(label) for label in self._labels)]))
 
     def close(self) -> None:
         """Close the file."""

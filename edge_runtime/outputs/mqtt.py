@@ -9,14 +9,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import Any
 
 from .. import console
 from ..errors import OutputError, RuntimeMissingError
 from ..preprocess import Image
-from ..results import FrameResult
+from ..results import FrameResult, utc_now
 from .mqtt_address import MqttAddress
 from .mqtt_discovery import NO_FACE, discovery
 from .output import Output
@@ -108,7 +107,7 @@ class MqttOutput(Output):
     def _state(self, result: FrameResult, rate: float) -> str:
         summary = summarise(result.faces)
         state = {
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "time": utc_now(),
             "faces": summary.faces,
             "dominant": summary.dominant or NO_FACE,
             "confidence": round(summary.confidence, 4),

@@ -8,7 +8,7 @@ import sys
 from io import FileIO
 from pathlib import Path
 
-from ..errors import DeviceError, OutputError
+from ..errors import OutputError
 
 STDOUT = "-"
 
@@ -23,7 +23,7 @@ class RecordFile:
     def __init__(self, target: str, *, header: str = "", rotate_bytes: int = 0, keep: int = 10) -> None:
         """Open for appending. A last line that was cut off, by a power failure say, is ended.
 
-        Raises DeviceError when the file cannot be written, OutputError when it begins with another line than header.
+        Raises OutputError when the file cannot be written, or begins with another line than header.
         """
         self._path = None if target == STDOUT else Path(target)
         self._header = header
@@ -33,17 +33,19 @@ class RecordFile:
         self._file: FileIO | None = None
         if self._path is not None:
             try:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self._open(self._path)
                 if self._size:
                     self._go_on(self._path)
             except OSError as error:
-                raise DeviceError(f"cannot write {self._path}: {error.strerror or error}") from error
+                raise self._refused(error) from error
 
     def append(self, line: str) -> None:
-        """Write a line, which ends in a line break. Raises DeviceError, for instance on a full disk."""
+        """Write a line, which ends in a line break. Raises OutputError, for instance on a full disk."""
         if self._path is not None and 0 < self._rotate_bytes < self._size + len(line.encode()) and self._size:
-            self._rotate(self._path)
+            try:
+                self._rotate(self._path)
+            except OSError as error:
+                raise self._refused(error) from error
         text = line if self._size else self._header + line  # stdout is new until the first line
         if self._file is None:
             sys.stdout.write(text)
@@ -63,9 +65,9 @@ class RecordFile:
             written = file.write(data)
             if written != len(data):
                 file.truncate(file.tell() - written)  # no torn line
-                raise DeviceError(f"cannot write {self._path}: the disk is full")
+                raise OutputError(f"cannot write {self._path}: the disk is full")
         except OSError as error:
-            raise DeviceError(f"cannot write {self._path}: {error.strerror or error}") from error
+            raise self._refused(error) from error
         self._size += len(data)
 
     def _go_on(self, path: Path) -> None:
@@ -84,15 +86,25 @@ class RecordFile:
             self._write(self._file, b"\n")
 
     def _open(self, path: Path) -> FileIO:
+        path.parent.mkdir(parents=True, exist_ok=True)
         file = FileIO(path, "a")
         self._size = os.fstat(file.fileno()).st_size
         return file
 
     def _rotate(self, path: Path) -> None:
+        """Begin a new file, also where somebody has moved or removed the old one: then there is nothing to rename."""
+        is_there = self._is_at(path)
         self.close()
-        for number in range(self._keep - 1, 0, -1):
-            older = path.with_name(f"{path.name}.{number}")
-            if older.exists():
-                older.replace(path.with_name(f"{path.name}.{number + 1}"))
-        path.replace(path.with_name(f"{path.name}.1"))
+        if is_there:
+            for number in range(self._keep - 1, 0, -1):
+                older = path.with_name(f"{path.name}.{number}")
+                if older.exists():
+                    older.replace(path.with_name(f"{path.name}.{number + 1}"))
+            path.replace(path.with_name(f"{path.name}.1"))
         self._file = self._open(path)
+
+    def _is_at(self, path: Path) -> bool:
+        return self._file is not None and path.exists() and os.path.samestat(path.stat(), os.fstat(self._file.fileno()))
+
+    def _refused(self, error: OSError) -> OutputError:
+        return OutputError(f"cannot write {self._path}: {error.strerror or error}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +13,8 @@ import cv2
 import numpy as np
 
 from ..annotate import annotate
-from ..console import quiet_opencv
-from ..errors import DeviceError, OptionError
+from ..console import note, quiet_opencv
+from ..errors import OptionError, OutputError
 from ..preprocess import Image
 from ..results import FrameResult, TrackedFace
 from .output import Output
@@ -29,20 +30,23 @@ LONGEST_GAP_S = 5.0  # a longer pause of the camera is cut out
 class AnnotatedVideo(Output):
     """Writes every frame with boxes and labels, at the frame rate of its first frames, in time with the source.
 
-    OpenCV does not say when the disk is full: `write` and `close` look themselves, and raise DeviceError.
+    A video that is there is kept: the new one goes to the first free of NAME-1, NAME-2, …, and a note says so.
+    OpenCV does not say when the disk is full: `write` and `close` look themselves, and raise OutputError.
     """
 
     needs_image = True
 
     def __init__(self, path: Path) -> None:
-        """Raises OptionError for a suffix without a codec, DeviceError when the folder is not writable."""
+        """Raises OptionError for a suffix without a codec, OutputError when the folder is not writable."""
         check_suffix(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.open("ab").close()  # a video that was there stays until the first frame
+            self._path = _first_free(path)
+            self._path.open("ab").close()
         except OSError as error:
-            raise DeviceError(f"cannot write {path}: {error.strerror or error}") from error
-        self._path = path
+            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+        if self._path != path:
+            note(f"{path} is kept: this video goes to {self._path}")
         self._held: list[tuple[float, Image]] = []
         self._writer: Any = None
         self._size_wh = (0, 0)
@@ -83,7 +87,7 @@ class AnnotatedVideo(Output):
         quiet_opencv()
         self._writer = cv2.VideoWriter(str(self._path), codec, self._fps, self._size_wh)
         if not self._writer.isOpened():
-            raise DeviceError(f"this OpenCV cannot encode {self._path.suffix}: try .avi")
+            raise OutputError(f"this OpenCV cannot encode {self._path.suffix}: try .avi")
         self._end_s = times[0]
         held, self._held = self._held, []
         for time_s, drawn in held:
@@ -111,7 +115,7 @@ class AnnotatedVideo(Output):
         except OSError as error:
             is_full = error.errno in FULL  # a folder in which only this file may be written says nothing of the disk
         if is_full:
-            raise DeviceError(f"cannot write {self._path}: the disk is full, and the end of the video is missing")
+            raise OutputError(f"cannot write {self._path}: the disk is full, and the end of the video is missing")
 
 
 def check_suffix(path: Path) -> None:
@@ -120,11 +124,15 @@ def check_suffix(path: Path) -> None:
         raise OptionError(f"--video {path}: write to one of {', '.join(sorted(CODECS))}")
 
 
+def _first_free(path: Path) -> Path:
+    """The path, or the first of NAME-1, NAME-2, … that holds nothing yet."""
+    others = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(1))
+    return next(p for p in itertools.chain([path], others) if not (p.is_file() and p.stat().st_size))
+
+
 def caption(faces: Sequence[TrackedFace]) -> list[tuple[tuple[int, int, int, int], str]]:
-    """What is drawn for each face: box, and `#1 happy 83 %`, with a question mark while uncertain."""
-    return [
-        (f.box_xywh, f"#{f.id} {f.label}{'' if f.state == 'steady' else '?'} {100 * f.confidence:.0f} %") for f in faces
-    ]
+    """What is drawn for each face: box and caption."""
+    return [(face.box_xywh, face.caption) for face in faces]
 
 
 def _fit(picture: Image, size_wh: tuple[int, int]) -> Image:

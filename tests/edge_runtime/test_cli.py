@@ -185,6 +185,27 @@ def test_predict_saves_to_a_folder_whose_name_has_a_dot_and_overwrites_no_copy(
     assert "would both become" in err
 
 
+def test_predict_writes_over_no_picture_that_it_reads(run: Run, picture: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copy(picture, tmp_path / "dark-annotated.jpg"))
+    before = {path: path.read_bytes() for path in (picture, other)}
+    (tmp_path / "sub").mkdir()
+    for arguments in (
+        (picture, "--save", tmp_path / "sub" / ".." / picture.name),
+        (picture, other, "--save", tmp_path),
+    ):
+        code, out, err = run("predict", *arguments, "--no-detect", "--model", INT8)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert "--save would write over" in err
+        assert {path: path.read_bytes() for path in (picture, other)} == before
+
+
+def test_predict_that_cannot_save_says_so(run: Run, picture: Path, tmp_path: Path) -> None:
+    target = picture / "out.png"
+    code, _, err = run("predict", picture, "--no-detect", "--model", INT8, "--save", target)
+    assert code == 1
+    assert err.startswith(f"edge-emotion: cannot write {target}: ")
+
+
 def test_a_picture_that_cannot_be_read_costs_no_other_its_result(run: Run, picture: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
     arguments = ("predict", picture, tmp_path / "empty.png", picture, "--no-detect", "--model", INT8)

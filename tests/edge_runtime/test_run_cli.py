@@ -7,6 +7,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 from edge_emotion.edge_runtime import cli
 
+from .fakes import Kept
 from .pan_zoom import write
 
 MODEL = str(Path(__file__).parents[1] / "models" / "brightness-int8.tflite")
@@ -148,25 +151,82 @@ def stream() -> Iterator[str]:
     server.server_close()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+@contextmanager
+def hang_up(handler: signal.Handlers) -> Iterator[None]:
+    """How a program that is started inside finds SIGHUP: as after a log-in, or as under `nohup`."""
+    before = signal.signal(signal.SIGHUP, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def wait_for_lines(path: Path, count: int) -> None:
+    for _ in range(600):
+        if path.exists() and path.read_bytes().count(b"\n") >= count:
+            return
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGHUP, 0), (signal.SIGINT, 130)])
 def test_a_signal_ends_a_live_run_with_everything_written(
     stream: str, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
-    lines, rows = tmp_path / "a.jsonl", tmp_path / "a.csv"
-    running = subprocess.Popen(
-        [*RUN, "--source", stream, "--jsonl", str(lines), "--csv", str(rows)], stderr=subprocess.PIPE, text=True
-    )
-    for _ in range(600):
-        if lines.exists() and lines.read_bytes().count(b"\n") >= 10:
-            break
-        time.sleep(0.05)
+    lines, rows, video = tmp_path / "a.jsonl", tmp_path / "a.csv", tmp_path / "a.mp4"
+    outputs = ["--jsonl", str(lines), "--csv", str(rows), "--video", str(video)]
+    with hang_up(signal.SIG_DFL):
+        running = subprocess.Popen([*RUN, "--source", stream, *outputs], stderr=subprocess.PIPE, text=True)
+    wait_for_lines(lines, 10)
     running.send_signal(number)
     _, said = running.communicate(timeout=20)
-    assert running.returncode == code
-    frames = [json.loads(line)["frame"] for line in lines.read_text().splitlines()]
-    assert frames == list(range(len(frames)))
-    assert f"{len(frames)} frames, {len(frames)} faces" in said
-    assert len(rows.read_text().splitlines()) == len(frames) + 1
+    assert running.returncode == code, said
+    records = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert [record["frame"] for record in records] == list(range(len(records)))
+    times = [datetime.fromisoformat(record["time"]) for record in records]
+    assert times == sorted(times)
+    assert f"{len(records)} frames, {len(records)} faces" in said
+    assert len(rows.read_text().splitlines()) == len(records) + 1
+    assert cv2.VideoCapture(str(video)).read()[0]
+
+
+def test_under_nohup_a_hang_up_ends_nothing(stream: str, tmp_path: Path) -> None:
+    lines = tmp_path / "a.jsonl"
+    with hang_up(signal.SIG_IGN):
+        running = subprocess.Popen([*RUN, "--source", stream, "--jsonl", str(lines)], stderr=subprocess.PIPE)
+    wait_for_lines(lines, 5)
+    running.send_signal(signal.SIGHUP)
+    wait_for_lines(lines, lines.read_bytes().count(b"\n") + 20)
+    assert running.poll() is None
+    running.terminate()
+    running.communicate(timeout=20)
+    assert running.returncode == 0
+
+
+class Slow(Kept):
+    """The process is sent a signal while this is closed."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__()
+        self._number = number
+
+    def close(self) -> None:
+        os.kill(os.getpid(), self._number)
+        super().close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_second_signal_does_not_cut_off_what_is_being_closed(
+    run: Run, video: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    slow = Slow(number)
+    monkeypatch.setattr("edge_emotion.edge_runtime.outputs.choice.open_outputs", lambda config: [slow])
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        assert run("--source", video).returncode == 0
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    assert slow.closed == 1
 
 
 def test_a_reader_that_goes_away_ends_the_run(video: Path) -> None:

@@ -31,7 +31,12 @@ def test_a_source_is_enough() -> None:
         ({"rotate_mb": -1.0}, "--rotate-mb"),
         ({"rotate_mb": float("inf")}, "--rotate-mb"),
         ({"keep": 0}, "--keep"),
-        ({"jsonl": "-", "csv": "-"}, "cannot share -"),
+        ({"jsonl": "-", "csv": "-"}, "--jsonl and --csv cannot share -"),
+        ({"jsonl": "a.out", "csv": "./b/../a.out"}, "--jsonl and --csv cannot share"),
+        ({"jsonl": "x.avi", "video": "x.avi"}, "--jsonl and --video cannot share x.avi"),
+        ({"source": "talk.avi", "video": "./talk.avi"}, "--source and --video cannot share"),
+        ({"source": "talk.avi", "csv": "talk.avi"}, "--source and --csv cannot share"),
+        ({"model": "m.tflite", "jsonl": "m.tflite"}, "--model and --jsonl cannot share"),
         ({"half_life": -1.0}, "half-life"),
         ({"settle": 0.3, "unsettle": 0.4}, "settle"),
         ({"aggregate": 0.0, "jsonl": "x"}, "--aggregate must be above 0"),
@@ -43,6 +48,29 @@ def test_a_source_is_enough() -> None:
 def test_values_out_of_range_and_contradictions_are_wrong_options(values: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         RunConfig(**{"source": "0", **values})
+
+
+def test_a_link_to_a_file_is_that_file(tmp_path: Path) -> None:
+    (tmp_path / "link.avi").symlink_to(tmp_path / "talk.avi")
+    with pytest.raises(OptionError, match="--source and --video cannot share"):
+        RunConfig(str(tmp_path / "talk.avi"), video=str(tmp_path / "link.avi"))
+    RunConfig("0", csv="0")  # a camera is no file
+
+
+def test_a_leading_tilde_of_any_path_is_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    typed: dict[str, Any] = {name: "~/x" for name in ("jsonl", "csv", "video", "model", "source")}
+    typed = {name: f"{path}/{name}" for name, path in typed.items()}
+    typed |= {"mqtt": "mqtt://host", "mqtt_ca": Path("~/ca"), "mqtt_password_file": Path("~/pw")}
+    rest = {"classes": None, "size": None, "detect_every": "auto", "input_spec": None, "no_frames": False}
+    config = RunConfig.from_options(**typed, **rest, detector="yunet:~/yunet.onnx")  # type: ignore[arg-type]
+    for name in ("jsonl", "csv", "video", "model", "source"):
+        assert getattr(config, name) == f"{tmp_path}/x/{name}"
+    assert (config.mqtt_ca, config.mqtt_password_file) == (tmp_path / "ca", tmp_path / "pw")
+    assert config.detector == f"yunet:{tmp_path}/yunet.onnx"
+    as_they_are = {"source": "rtsp://host/~me/live", "jsonl": "-", "csv": "a~/b", "model": "edge-m", "detector": "haar"}
+    config = RunConfig.from_options(**as_they_are, **rest)  # type: ignore[arg-type]
+    assert {name: getattr(config, name) for name in as_they_are} == as_they_are
 
 
 def test_labels_are_those_that_results_will_have() -> None:

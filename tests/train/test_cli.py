@@ -33,6 +33,26 @@ def test_training_says_what_it_does_and_leaves_a_run(run: Run, keras: Any, drawn
     }
 
 
+def test_a_folder_in_an_advice_is_quoted_as_a_shell_wants_it(
+    run: Run, keras: Any, drawn_faces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Path("my runs", "1")
+    out.mkdir(parents=True)
+    record = out / "run.json"
+    record.touch()
+    code, _, err = run("train", "--data", drawn_faces, *LEAN, "--out", out)
+    assert (code, f"--resume --out '{out}' goes on with it" in err) == (1, True)
+
+    def interrupt(*_: object) -> None:
+        record.touch()
+        raise KeyboardInterrupt
+
+    record.unlink()
+    monkeypatch.setattr("edge_emotion.train.cli.check_writable", interrupt)
+    code, _, err = run("train", "--data", drawn_faces, *LEAN, "--out", out)
+    assert (code, err.endswith(f"edge-emotion train --resume --out '{out}'\n")) == (130, True)
+
+
 def test_json_is_the_record_of_the_run_and_nothing_else(run: Run, keras: Any, drawn_faces: Path) -> None:
     code, out, err = run("train", "--data", drawn_faces, *LEAN, "--seed", 3, "--out", "mine", "--json")
     assert code == 0
@@ -111,6 +131,16 @@ def test_datasets_that_cannot_be_trained_on(run: Run, keras: Any, drawn_faces: P
         assert (code, out) == (1, "")
         assert words in err
         assert "Traceback" not in err
+
+
+def test_a_split_that_is_missing_is_said_before_keras_is_loaded(
+    run: Run, drawn_faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_emotion.train.cli.import_keras", lambda: pytest.fail("Keras was loaded"))
+    shutil.copytree(drawn_faces / "train", tmp_path / "alone" / "train")
+    code, out, err = run("train", "--data", tmp_path / "alone", "--preset", "tiny")
+    assert (code, out) == (1, "")
+    assert f"point --data at {tmp_path / 'alone' / 'train'} to have 10 %" in err
 
 
 def test_an_output_folder_that_cannot_be_written(run: Run, keras: Any, drawn_faces: Path, tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 import csv as csv_module
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -19,11 +21,12 @@ from edge_emotion.edge_runtime.preprocess import Image
 
 from ..fakes import face, result
 
+NOON = "2026-05-04T12:00:00.000+00:00"
 LABELS = ("happy", "neutral", "sad")
 
 
 def csv_file(path: Path, columns: Sequence[str] = csv.FACE, labels: Sequence[str] = LABELS, **how: int) -> csv.Csv:
-    return csv.Csv(RecordFile(str(path), header=csv.header(columns, labels), **how), labels)
+    return csv.Csv(RecordFile(str(path), header=csv.header(columns, labels), **how), columns, labels)
 
 
 def lines(path: Path) -> list[str]:
@@ -39,6 +42,26 @@ def test_each_line_is_on_disk_when_write_returns(tmp_path: Path) -> None:
     document = json.loads(lines(path)[-1])
     assert set(document) == {"schema_version", "source", "frame", "time_s", "faces", "latency_ms"}
     assert set(document["faces"][0]) == {"id", "box_xywh", "label", "confidence", "state", "probabilities"}
+
+
+def test_a_live_source_says_when_and_a_file_does_not(tmp_path: Path) -> None:
+    seen, live = result(0, face()), replace(result(0, face()), time=NOON)
+    with JsonLines(RecordFile(str(tmp_path / "faces.jsonl"))) as records, csv_file(tmp_path / "faces.csv") as rows:
+        for output in (records, rows):
+            output.write(seen, None)
+            output.write(live, None)
+    assert [json.loads(line).get("time") for line in lines(tmp_path / "faces.jsonl")] == [None, NOON]
+    assert [row["time"] for row in csv_module.DictReader(lines(tmp_path / "faces.csv"))] == ["", NOON]
+
+
+def test_an_aggregate_says_when_its_first_frame_was(tmp_path: Path) -> None:
+    times = (NOON, "2026-05-04T12:00:00.500+00:00", "2026-05-04T12:00:01.000+00:00")
+    for recorder in (JsonLines(RecordFile(str(tmp_path / "a.jsonl"))), csv_file(tmp_path / "a.csv", aggregate.COLUMNS)):
+        with Aggregate(1.0, recorder) as output:
+            for number, time in enumerate(times):
+                output.write(replace(result(number, time_s=number / 2), time=time), None)
+    assert [json.loads(line)["time"] for line in lines(tmp_path / "a.jsonl")] == [NOON, times[2]]
+    assert [row["time"] for row in csv_module.DictReader(lines(tmp_path / "a.csv"))] == [NOON, times[2]]
 
 
 def test_a_second_run_appends(tmp_path: Path) -> None:
@@ -81,6 +104,41 @@ def test_a_line_longer_than_the_limit_is_still_written(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("what", ["removed", "moved", "replaced", "its folder removed"])
+def test_a_file_that_is_taken_away_is_begun_anew_at_the_next_rotation(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "logs" / "faces.csv"
+    file = RecordFile(str(path), header="number\n", rotate_bytes=20, keep=3)
+    for number in range(8):  # six rows a file: one rotation
+        file.append(f"{number}\n")
+    rotated = path.with_name("faces.csv.1")
+    before = rotated.read_text()
+    if what == "its folder removed":
+        shutil.rmtree(path.parent)
+    elif what == "removed":
+        path.unlink()
+    else:
+        path.rename(tmp_path / "elsewhere.csv")
+    if what == "replaced":
+        path.write_text("number\n")
+    for number in range(8, 14):
+        file.append(f"{number}\n")
+    file.close()
+    assert (lines(path)[0], lines(path)[-1]) == ("number", "13")
+    if what != "its folder removed":
+        assert rotated.read_text() == before
+        assert not path.with_name("faces.csv.2").exists()
+
+
+def test_a_rotation_that_is_refused_is_one_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "faces.jsonl"
+    file = RecordFile(str(path), rotate_bytes=10, keep=1)
+    file.append("0123456789\n")
+    path.with_name("faces.jsonl.1").mkdir()
+    with pytest.raises(OutputError, match=r"cannot write .*faces\.jsonl"):
+        file.append("0123456789\n")
+    assert lines(path) == ["0123456789"]
+
+
 def test_a_dash_is_stdout_and_stays_open(capsys: pytest.CaptureFixture[str]) -> None:
     with JsonLines(RecordFile("-")) as output:
         output.write(result(0), None)
@@ -93,7 +151,7 @@ def test_a_dash_is_stdout_and_stays_open(capsys: pytest.CaptureFixture[str]) -> 
 def test_where_nothing_can_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for target in (tmp_path, tmp_path / "file" / "x.jsonl"):
-        with pytest.raises(DeviceError, match="cannot write"):
+        with pytest.raises(OutputError, match="cannot write"):
             RecordFile(str(target))
 
 
@@ -102,7 +160,7 @@ def test_a_full_disk_is_one_clear_error() -> None:
     if not full.exists():
         pytest.skip("hardware: this system has no /dev/full")
     file = RecordFile(str(full))
-    with pytest.raises(DeviceError, match="No space left on device"):
+    with pytest.raises(OutputError, match="No space left on device"):
         file.append("x\n")
     file.close()
 
@@ -255,14 +313,32 @@ def test_a_video_on_a_full_disk_is_one_clear_error(tmp_path: Path, suffix: str) 
 def test_a_video_without_frames_leaves_no_file_and_bad_targets_are_refused(tmp_path: Path) -> None:
     AnnotatedVideo(tmp_path / "out.mp4").close()
     assert not list(tmp_path.iterdir())
-    (tmp_path / "old.avi").write_bytes(b"an old video")
-    AnnotatedVideo(tmp_path / "old.avi").close()
-    assert (tmp_path / "old.avi").read_bytes() == b"an old video"
     with pytest.raises(OptionError, match=r"\.avi, \.mkv, \.mov, \.mp4"):
         AnnotatedVideo(tmp_path / "out.gif")
     (tmp_path / "file").touch()
-    with pytest.raises(DeviceError, match="cannot write"):
+    with pytest.raises(OutputError, match="cannot write"):
         AnnotatedVideo(tmp_path / "file" / "out.avi")
+    (tmp_path / "folder.avi").mkdir()
+    with pytest.raises(OutputError, match="cannot write"):
+        AnnotatedVideo(tmp_path / "folder.avi")
+
+
+def test_an_earlier_video_is_kept_and_the_new_ones_are_numbered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "door.avi"
+    path.write_bytes(b"an old video")
+    AnnotatedVideo(path).close()
+    assert [p.name for p in tmp_path.iterdir()] == ["door.avi"]
+    capsys.readouterr()
+    for number in (1, 2):
+        with AnnotatedVideo(path) as output:
+            for frame in range(number):
+                output.write(result(frame, time_s=frame / 10), picture())
+        new = tmp_path / f"door-{number}.avi"
+        assert capsys.readouterr().err == f"{path} is kept: this video goes to {new}\n"
+        assert len(read_back(new)[0]) == number
+    assert path.read_bytes() == b"an old video"
 
 
 def test_a_window_needs_a_screen_and_an_opencv_with_windows(monkeypatch: pytest.MonkeyPatch) -> None:
