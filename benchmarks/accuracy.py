@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..edge_runtime.dataset import Dataset, Split
 from ..edge_runtime.errors import DatasetError
-from ..edge_runtime.labels import class_indices
+from ..edge_runtime.labels import class_indices, common_classes
 from ..edge_runtime.metadata import ModelMetadata
 from ..edge_runtime.metrics import Metrics, PairedComparison, compare, score, softmax
 
@@ -51,7 +51,7 @@ class Scored:
     predicted: NDArray[np.int64]
 
 
-def common_classes(models: Sequence[ModelMetadata], dataset: Dataset, wanted: Sequence[str] | None) -> tuple[str, ...]:
+def shared_classes(models: Sequence[ModelMetadata], dataset: Dataset, wanted: Sequence[str] | None) -> tuple[str, ...]:
     """The classes that all models and the data know, in the first model's order, or those wanted.
 
     All rows are scored on the images of these classes, so that their figures may be compared.
@@ -59,18 +59,15 @@ def common_classes(models: Sequence[ModelMetadata], dataset: Dataset, wanted: Se
     """
     if wanted:
         return tuple(wanted)
-    shared = [
-        label
-        for label in (models[0].labels if models else ())
-        if label in dataset.classes and all(label in other.labels for other in models)
-    ]
+    first, *others = (model.labels for model in models)
+    shared = common_classes(first, dataset.classes, *others)
     if len(shared) < 2:
         known = " and ".join(dict.fromkeys(", ".join(model.labels) for model in models))
         raise DatasetError(
             f"{dataset.path} has the classes {', '.join(dataset.classes)}, the models know {known}: "
             "fewer than two are common to all; rename the folders, or bench the models apart"
         )
-    return tuple(shared)
+    return shared
 
 
 def score_logits(logits: NDArray[np.float32], metadata: ModelMetadata, split: Split) -> Scored:

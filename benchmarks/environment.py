@@ -6,7 +6,7 @@ import os
 import platform
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..edge_runtime.board import CPUFREQ, LinuxSystem, System, board_name, read_board, read_governor, read_memory_kb
@@ -57,7 +57,7 @@ class Environment:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict."""
-        return dict(self.__dict__)
+        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ resamples whole rounds (a block bootstrap; Efron & Tibshirani 1993, 8.6) and nev
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,7 @@ class Latency:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict."""
-        return {key: getattr(self, key) for key in ("n", "p50", "p95", "p99", "mean", "min", "mad")}
+        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The operators of a TFLite file: what they are, and how many multiply-accumulates each takes.
+"""The operators of a TFLite file, as its runtime lists them.
 
 Every TFLite runtime lists its nodes to Python (`_get_ops_details`, an inner name of the interpreter that TensorFlow's
 own tools use); an interpreter without delegates has one node for each operator of the file.
@@ -6,16 +6,14 @@ own tools use); an interpreter without delegates has one node for each operator 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from ..edge_runtime.arithmetic import Shape, macs
 from ..edge_runtime.interpreter import BACKENDS
 from ..edge_runtime.metadata import strip
-
-Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -85,29 +83,6 @@ def read_network(tflite: bytes, backend: str) -> Network:
         "weights": {tensors[i]["dtype"].__name__ for i in consumed - produced if len(tensors[i]["shape"]) > 1},
     }
     return Network(operators, precision_of(kinds["activations"], kinds["weights"]))
-
-
-def macs(name: str, inputs: Sequence[Shape], output: Shape) -> int:
-    """Multiply-accumulates of the operators that have them; 0 for the others, which only add, compare or move.
-
-    Weights are (out, height, width, in) for CONV_2D, (1, height, width, out) for DEPTHWISE_CONV_2D, (out, in) for
-    FULLY_CONNECTED (TFLite's operator reference).
-
-    >>> macs("CONV_2D", [(1, 8, 8, 3), (16, 3, 3, 3), (16,)], (1, 8, 8, 16)) == 8 * 8 * 16 * 3 * 3 * 3
-    True
-    """
-    if len(inputs) < 2:
-        return 0
-    weights = inputs[1]
-    if name == "CONV_2D":
-        return math.prod(output) * math.prod(weights[1:])
-    if name == "DEPTHWISE_CONV_2D":
-        return math.prod(output) * math.prod(weights[1:3])
-    if name == "FULLY_CONNECTED":
-        return math.prod(output) * weights[-1]
-    if name == "TRANSPOSE_CONV" and len(inputs) > 2:
-        return math.prod(inputs[2]) * weights[0] * math.prod(weights[1:3])
-    return 0
 
 
 def precision_of(activations: set[str], weights: set[str]) -> str:

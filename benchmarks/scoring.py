@@ -12,7 +12,7 @@ import numpy as np
 from ..edge_runtime.console import Progress
 from ..edge_runtime.dataset import Dataset, Split
 from ..edge_runtime.metadata import InputSpec
-from .accuracy import Accuracy, Scored, against, common_classes, find_reference, score_logits
+from .accuracy import Accuracy, Scored, against, find_reference, score_logits, shared_classes
 from .config import BenchConfig
 from .measurement import Measurement
 
@@ -25,7 +25,7 @@ def load_splits(
 ) -> Splits:
     """The split for each input among the models. Raises DatasetError when classes or split do not fit."""
     models = [m.metadata for m in measurements if m.metadata]
-    classes = common_classes(models, dataset, config.classes)
+    classes = shared_classes(models, dataset, config.classes)
     return {
         spec: dataset.load(config.split, spec, classes, progress)
         for spec in dict.fromkeys(model.input for model in models)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from ..edge_runtime.console import table
+from ..edge_runtime.interpreter import BACKENDS
 from .columns import BRIEF, FULL, columns
 from .report import BenchReport
-
-DISTRIBUTIONS = {"litert": "ai-edge-litert"}
-"""Backend → distribution where they are not named alike."""
 
 
 def render_table(report: BenchReport) -> str:
@@ -36,7 +34,7 @@ def explanations(report: BenchReport) -> list[str]:
     env = report.environment
     lines = [f"{row.label}: {row.error}" for row in report.rows if row.error]
     used = sorted({row.backend for row in report.rows if row.latency})
-    runtimes = [f"{name} {env.packages.get(DISTRIBUTIONS.get(name, name), '')}".strip() for name in used]
+    runtimes = [f"{name} {env.packages.get(BACKENDS[name][1], '')}".strip() for name in used]
     governor = [f"governor {env.governor}"] if env.governor else []
     lines.append(", ".join([env.board, env.cpu, f"{env.cores} cores", *governor, env.system, *runtimes]))
     if report.overhead_us is not None:

@@ -114,7 +114,7 @@ def convert(
         if dataset is not None:
             if data is None:
                 console.note(f"data: {dataset.path} (recorded in {model.parent / 'run.json'})")
-            classes = common_classes(metadata.labels, dataset.classes)
+            classes = common_classes(metadata.labels, dataset.classes) or metadata.labels
             if missing := set(metadata.labels) - set(classes):
                 console.note(f"{dataset.path} has no images of {', '.join(sorted(missing))}: they go unmeasured")
             with console.progress("decoding validation") as bar:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..edge_runtime.arithmetic import Shape, macs
 from ..edge_runtime.errors import ModelError, RuntimeMissingError
 from ..edge_runtime.metadata import strip
 
@@ -107,7 +108,10 @@ class Graph:
     @property
     def macs(self) -> int:
         """Multiply-accumulate operations of one inference: convolutions, dense layers and their kin."""
-        return sum(self.macs_of(op) for op in self.operators)
+        return sum(
+            macs(op.name, [self._size(i) for i in op.inputs], self._size(op.outputs[0] if op.outputs else -1))
+            for op in self.operators
+        )
 
     @property
     def arena_bytes(self) -> int:
@@ -117,16 +121,9 @@ class Graph:
         """
         return arena_size(self._lifetimes())
 
-    def macs_of(self, op: Operator) -> int:
-        """Multiply-accumulates of one operator, 0 for those that have none to speak of."""
-        if op.name not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"):
-            return 0
-        output, weights = self.tensors[op.outputs[0]], self.tensors[op.inputs[1]]
-        if op.name == "TRANSPOSE_CONV":  # weights (out, h, w, in): each input value meets all of (out, h, w)
-            return self.tensors[op.inputs[2]].elements * weights.elements // weights.shape[-1]
-        if op.name == "DEPTHWISE_CONV_2D":  # weights (1, h, w, out)
-            return output.elements * weights.shape[1] * weights.shape[2]
-        return output.elements * int(np.prod(weights.shape[1:]))
+    def _size(self, tensor: int) -> Shape:
+        """A tensor's shape with free dimensions as one; () for one that is left out."""
+        return tuple(map(abs, self.tensors[tensor].shape)) if tensor >= 0 else ()
 
     def _lifetimes(self) -> list[tuple[int, int, int]]:
         """(bytes, first operator, last operator) of each activation."""

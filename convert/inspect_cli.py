@@ -25,7 +25,7 @@ def inspect(
 ) -> None:
     """What a TFLite file is made of, and where it runs: tried on the runtimes that are here, judged by rules elsewhere.
 
-    Example: `edge-emotion inspect edge-m-int8.tflite`
+    Example: `edge-emotion inspect edge-m`
     """
     from ..edge_runtime.errors import ModelError
     from .inspection import inspect_model

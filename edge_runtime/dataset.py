@@ -2,8 +2,8 @@
 
 Layouts found by themselves, at whatever depth:
 
-- `…/train/<class>/*`, `…/validation/<class>/*` (also `val`, `valid`), `…/test/<class>/*`: the Kaggle layout. Where
-  several copies lie at different depths (`images/images`), the shallowest counts;
+- `…/train/<class>/*`, `…/validation/<class>/*`, `…/test/<class>/*` (also `training`, `val`, `valid`, `testing`): the
+  Kaggle layout. Where several copies lie at different depths (`images/images`), the shallowest counts;
 - `…/<class>/*`: one pool, of which a seeded, stratified 10 % is validation.
 """
 
@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -29,6 +30,7 @@ from numpy.typing import NDArray
 from .atomic import write_atomically
 from .errors import DatasetError, ImageError
 from .labels import select_classes
+from .leftovers import summarise
 from .metadata import FACE_48, InputSpec
 from .preprocess import IMAGE_SUFFIXES, RESIZE_REVISION, Image, decode, prepare
 
@@ -41,6 +43,7 @@ SPLIT_NAMES = {
     "valid": "validation",
     "val": "validation",
     "test": "test",
+    "testing": "test",
 }
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
 VALIDATION_FRACTION = 0.1
@@ -70,9 +73,9 @@ class Split:
         counts = np.bincount(self.labels, minlength=len(self.classes))
         return {name: int(n) for name, n in zip(self.classes, counts, strict=True)}
 
-    @property
+    @cached_property
     def sha256(self) -> str:
-        """Hash of the pixels and labels: what a measurement was made on."""
+        """Hash of the pixels and labels: what a measurement was made on. Computed once."""
         digest = hashlib.sha256(np.ascontiguousarray(self.images).tobytes())
         digest.update(self.labels.astype("<i8").tobytes())
         digest.update(",".join(self.classes).encode())
@@ -102,14 +105,15 @@ class Split:
 class Dataset:
     """An index of a dataset: which files are there, by split and class. `load` decodes them.
 
-    members: split name → class → sorted member names. sha256 covers every listed file's name and content.
+    members: split name → class → sorted member names. unused: names of the files in none of them, but for hidden ones.
+    sha256 covers every member's name and content.
     """
 
     path: Path
     classes: tuple[str, ...]
     members: dict[str, dict[str, tuple[str, ...]]]
     made_validation: bool = False
-    _hash: list[str] = field(default_factory=list, repr=False, compare=False)
+    unused: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -117,16 +121,19 @@ class Dataset:
         return tuple(self.members)
 
     @property
+    def leftovers(self) -> str:
+        """The unused files in words, such as `30 .heic files, 24 images in old/`; empty for none."""
+        return summarise(self.unused, _names(self.members))
+
+    @cached_property
     def sha256(self) -> str:
-        """Hash of the names and bytes of all listed files, in hex. Computed once."""
-        if not self._hash:
-            digest = hashlib.sha256()
-            with _open(self.path) as read:
-                for name in _names(self.members):
-                    digest.update(f"{name}\0".encode())
-                    digest.update(hashlib.sha256(read(name)).digest())
-            self._hash.append(digest.hexdigest())
-        return self._hash[0]
+        """Hash of the names and bytes of all members, in hex. Computed once."""
+        digest = hashlib.sha256()
+        with _open(self.path) as read:
+            for name in _names(self.members):
+                digest.update(f"{name}\0".encode())
+                digest.update(hashlib.sha256(read(name)).digest())
+        return digest.hexdigest()
 
     def resolve_split(self, name: str) -> str:
         """The split that serves as `name`: itself, or `test` as validation where only that exists.
@@ -137,7 +144,12 @@ class Dataset:
             return name
         if name == "validation" and "test" in self.members:
             return "test"
-        raise DatasetError(f"{self.path} has no {name} split: it has {', '.join(self.splits)}")
+        mend = ""
+        if name == "validation":
+            folder = PurePosixPath(next(_names(self.members))).parents[1]
+            where = self.path / folder if self.path.is_dir() else f"{folder} of the unpacked zip"
+            mend = f"; point --data at {where} to have 10 % of it held back"
+        raise DatasetError(f"{self.path} has no {name} split: it has {', '.join(self.splits)}{mend}")
 
     def load(
         self,
@@ -221,9 +233,10 @@ def open_dataset(path: Path | str, validation_seed: int = 0) -> Dataset:
         lambda: defaultdict(lambda: defaultdict(list))
     )
     pools: dict[tuple[str, ...], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for name in _list(path):
+    names = [name for name in _list(path) if not _hidden(PurePosixPath(name).parts)]
+    for name in names:
         parts = PurePosixPath(name).parts
-        if PurePosixPath(name).suffix.lower() not in IMAGE_SUFFIXES or len(parts) < 2 or _hidden(parts):
+        if PurePosixPath(name).suffix.lower() not in IMAGE_SUFFIXES or len(parts) < 2:
             continue
         split = SPLIT_NAMES.get(parts[-3].lower()) if len(parts) >= 3 else None
         if split:
@@ -241,15 +254,20 @@ def open_dataset(path: Path | str, validation_seed: int = 0) -> Dataset:
     else:
         raise DatasetError(
             f"{path} has no images in class folders (looked for …/train/<class>/*.jpg and …/<class>/*.jpg)"
+            f"{_but(summarise(names, ()))}"
         )
     classes = tuple(sorted({label for split in members.values() for label in split}))
-    if len(classes) < 2:
-        raise DatasetError(f"{path} has one class only ({classes[0]}): at least two class folders are needed")
     frozen = {
         split: {label: tuple(sorted(files)) for label, files in sorted(by_class.items())}
         for split, by_class in members.items()
     }
-    return Dataset(path, classes, frozen, made_validation)
+    used = set(_names(frozen))
+    dataset = Dataset(path, classes, frozen, made_validation, tuple(name for name in names if name not in used))
+    if len(classes) < 2:
+        raise DatasetError(
+            f"{path} has one class only ({classes[0]}): at least two class folders are needed{_but(dataset.leftovers)}"
+        )
+    return dataset
 
 
 def require_every_class(split: Split, purpose: str) -> None:
@@ -268,6 +286,11 @@ def cache_dir() -> Path:
     if own:
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-emotion"
+
+
+def _but(leftovers: str) -> str:
+    """What an error adds of the files that it could not use."""
+    return f"; not used: {leftovers} (images are read as {', '.join(sorted(IMAGE_SUFFIXES))})" if leftovers else ""
 
 
 def _save_cache(path: Path, images: Image, readable: NDArray[np.bool_]) -> None:

@@ -139,5 +139,6 @@ def load_split_for(
     progress: Callable[[int, int], None] | None = None,
 ) -> Split:
     """The split prepared for this model: the asked classes, else the model's own that the data has, in its order."""
-    wanted = classes or common_classes(model.metadata.labels, dataset.classes)
+    labels = model.metadata.labels
+    wanted = classes or common_classes(labels, dataset.classes) or labels  # with none in common, `load` says so
     return dataset.load(split, model.metadata.input, wanted, progress)

@@ -36,7 +36,7 @@ def evaluate(
 ) -> None:
     """Accuracy with its 95 % interval, macro-F1, recall by class, calibration and confusion, on every image of a split.
 
-    Example: `edge-emotion evaluate edge-m.tflite --data faces.zip --classes angry,happy,neutral`
+    Example: `edge-emotion evaluate edge-m --data faces.zip --classes angry,happy,neutral`
     """
     from .dataset import open_dataset
     from .errors import OptionError

@@ -37,14 +37,14 @@ def select_classes(wanted: Sequence[str], available: Sequence[str]) -> tuple[str
     return chosen
 
 
-def common_classes(labels: Sequence[str], available: Sequence[str]) -> tuple[str, ...]:
-    """A model's labels that are among the classes of a dataset, upper and lower case the same; all when none is.
+def common_classes(labels: Sequence[str], *others: Sequence[str]) -> tuple[str, ...]:
+    """The labels that all the others have too, in their own order and spelling; upper and lower case are the same.
 
     >>> common_classes(["Angry", "Happy", "Sad"], ["happy", "sad", "surprise"])
     ('Happy', 'Sad')
     """
-    there = {name.lower() for name in available}
-    return tuple(label for label in labels if label.lower() in there) or tuple(labels)
+    there = [{name.lower() for name in other} for other in others]
+    return tuple(label for label in labels if all(label.lower() in names for names in there))
 
 
 def class_indices(wanted: Sequence[str], labels: Sequence[str]) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -89,7 +89,7 @@ class ClassResult:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict."""
-        return {"recall": self.recall, "precision": self.precision, "f1": self.f1, "n": self.n}
+        return asdict(self)
 
 
 @dataclass(frozen=True)

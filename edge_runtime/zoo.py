@@ -68,7 +68,7 @@ def resolve(model: Path | str) -> Path:
     bundled = bundled_models()
     if str(model) in bundled:
         return bundled[str(model)]
-    known = f"; bundled: {nearest(str(model), tuple(bundled))}" if bundled else ""
+    known = f"; bundled: {nearest(path.name.removesuffix('.tflite'), tuple(bundled))}" if bundled else ""
     raise ModelError(f"model {model} {'is a folder, not a file' if path.is_dir() else 'does not exist'}{known}")
 
 

@@ -14,11 +14,13 @@ import typer
 
 from ..edge_runtime import console, options
 from ..edge_runtime.atomic import check_writable
+from ..edge_runtime.dataset import open_dataset
 from ..edge_runtime.errors import EdgeEmotionError, OptionError
 from ..edge_runtime.metrics import Metrics
 from ..edge_runtime.zoo import resolve
 from .checkpoint import MODEL_FILE, RESUME_FILE, EpochResult, read_history
 from .config import PRECISIONS, TEACHER_WEIGHT, VOTES_WEIGHT, TrainConfig
+from .keras_model import import_keras
 from .presets import PRESETS, Preset, adjusted, fine_tuning, get_preset, quantisation_aware
 from .run_data import RunData, load_data
 from .runs import RUN_FILE, default_folder, newest_unfinished, read_run
@@ -75,8 +77,6 @@ def train(
 
     Example: `edge-emotion train --data faces.zip --preset edge-s --classes angry,happy,neutral`
     """
-    from ..edge_runtime.dataset import open_dataset
-    from .keras_model import import_keras
     from .plots import require_matplotlib
 
     say = console.note if as_json else console.emit
@@ -118,6 +118,8 @@ def train(
                 raise EdgeEmotionError(
                     f"{out} holds a run: --resume --out {quote(str(out))} goes on with it, or name another --out"
                 )
+        for split in ("train", "validation"):
+            dataset.resolve_split(split)  # said before Keras is loaded, which takes seconds
         import_keras()
         require_matplotlib()
         try:

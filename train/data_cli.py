@@ -26,7 +26,7 @@ def check(
     data: Annotated[Path, typer.Argument(help="Dataset: a folder or a .zip of class folders.")],
     as_json: options.Json = False,
 ) -> None:
-    """Count images by split and class, and find blank, unreadable, repeated, contradicting and leaked ones.
+    """Count images by split and class, and find blank, unreadable, repeated, contradicting, leaked and unused ones.
 
     Example: `edge-emotion data check faces.zip`
     """
@@ -58,6 +58,8 @@ def check(
         for label, n in split.counts.items():
             if n == 0:
                 console.emit(f"empty: {split.name} has no image of {label}")
+    if dataset.unused:
+        console.emit(f"not used: {dataset.leftovers}")
     console.emit(f"SHA-256 {dataset.sha256}")
 
 

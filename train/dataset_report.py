@@ -53,6 +53,7 @@ class DatasetReport:
             "sha256": self.dataset.sha256,
             "classes": list(self.dataset.classes),
             "validation_made_from_train": self.dataset.made_validation,
+            "unused": {"n": len(self.dataset.unused), "files": list(self.dataset.unused)},
             "splits": {split.name: split.to_json() for split in self.splits},
             "leaks": [
                 {"split": name, "other": other, "n": len(files), "files": list(files)}

@@ -34,10 +34,10 @@ def resolve_source(model: str) -> Path:
 def transfer(model: Any, classes: tuple[str, ...], source: KerasClassifier) -> list[str]:
     """Copy weights into a network of the same architecture; returns the classes whose outputs start anew.
 
-    The output layer's columns go by class name, so the classes may be others or in another order.
-    Raises OptionError when the architectures differ.
+    The output layer's columns go by class name, upper and lower case the same, so the classes may be others or in
+    another order. Raises OptionError when the architectures differ.
     """
-    labels, head = source.metadata.labels, model.layers[-1]
+    columns, head = {name.lower(): i for i, name in enumerate(source.metadata.labels)}, model.layers[-1]
     learnt = {layer.name: layer.get_weights() for layer in source.model.layers}
     for layer in model.layers:
         old, new = learnt.get(layer.name, []), layer.get_weights()
@@ -48,11 +48,11 @@ def transfer(model: Any, classes: tuple[str, ...], source: KerasClassifier) -> l
         if layer is head:
             for mine, theirs in zip(new, old, strict=True):
                 for i, name in enumerate(classes):
-                    if name in labels:
-                        mine[..., i] = theirs[..., labels.index(name)]
+                    if name.lower() in columns:
+                        mine[..., i] = theirs[..., columns[name.lower()]]
             old = new
         layer.set_weights(old)
-    return [name for name in classes if name not in labels]
+    return [name for name in classes if name.lower() not in columns]
 
 
 def read_metadata(path: Path) -> ModelMetadata:

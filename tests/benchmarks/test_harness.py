@@ -141,6 +141,15 @@ def test_classes_keep_only_their_images(
     assert accuracy.metrics.n == 20
 
 
+def test_labels_in_upper_case_are_the_classes_of_the_data(
+    make_model: MakeModel, make_config: MakeConfig, bare_machine: Machine, faces: Path
+) -> None:
+    models = [make_model("a", labels=["Angry", "Happy", "Neutral"]), make_model("b")]
+    for row in run_bench(models, make_config(), open_dataset(faces), machine=bare_machine).rows:
+        assert row.accuracy is not None
+        assert (row.accuracy.metrics.n, row.accuracy.metrics.accuracy) == (30, 1.0)
+
+
 def test_data_with_other_labels_is_refused_before_anything_is_timed(
     make_model: MakeModel, make_config: MakeConfig, bare_machine: Machine, faces: Path
 ) -> None:

@@ -244,6 +244,64 @@ def test_another_input_gets_its_own_pixels(tmp_path: Path) -> None:
     assert found.load("train", FACE_48).images.shape == (8, 48, 48, 1)
 
 
+def test_what_is_not_used_is_counted(tmp_path: Path) -> None:
+    root = kaggle(tmp_path)
+    for name in ("train/sad/1.HEIC", "train/sad/2.heic", "notes.txt", ".hidden/1.heic", "__MACOSX/1.heic"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text("x")
+    for name in ("old/sad/1.png", "old/happy/1.png", "train/sad/more/1.png", "train/1.png"):
+        write(root / name, 1)
+    assert open_dataset(root).leftovers == (
+        "2 .heic files, 2 images in old/, 1 .txt file, 1 image in train/sad/more/, 1 image outside class folders"
+    )
+    assert open_dataset(zipped(root, tmp_path / "data.zip")).leftovers == open_dataset(root).leftovers
+
+
+def test_an_error_names_what_could_not_be_used(tmp_path: Path) -> None:
+    for label in ("happy", "sad"):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "1.heic").write_text("x")
+    with pytest.raises(DatasetError, match=r"no images in class folders .*; not used: 2 \.heic files \(images .*\.jpg"):
+        open_dataset(tmp_path)
+    write(tmp_path / "happy" / "1.png", 1)
+    with pytest.raises(DatasetError, match=r"one class only \(happy\).*; not used: 2 \.heic files"):
+        open_dataset(tmp_path)
+
+
+def test_training_and_testing_are_splits(tmp_path: Path) -> None:
+    kaggle(tmp_path)
+    (tmp_path / "train").rename(tmp_path / "Training")
+    (tmp_path / "validation").rename(tmp_path / "Testing")
+    found = open_dataset(tmp_path)
+    assert found.splits == ("train", "test")
+    assert found.leftovers == ""
+
+
+@pytest.mark.parametrize("prefix", ["", "images"])
+def test_without_a_validation_split_the_way_to_one_is_said(tmp_path: Path, prefix: str) -> None:
+    root = tmp_path / "data"
+    kaggle(root / prefix)
+    shutil.rmtree(root / prefix / "validation")
+    with pytest.raises(DatasetError) as error:
+        open_dataset(root).resolve_split("validation")
+    folder = Path(str(error.value).split("point --data at ")[1].removesuffix(" to have 10 % of it held back"))
+    assert folder == root / prefix / "train"
+    assert len(open_dataset(folder).load("validation")) == 2
+    with pytest.raises(DatasetError, match="train of the unpacked zip"):
+        open_dataset(zipped(root, tmp_path / "data.zip")).resolve_split("validation")
+
+
+def test_hashes_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = open_dataset(kaggle(tmp_path))
+    split = found.load("train")
+    assert split.take(np.array([0])).sha256 != split.sha256
+    whole, pixels = found.sha256, split.sha256
+    monkeypatch.setattr("hashlib.sha256", lambda *_: pytest.fail("hashed again"))
+    assert (found.sha256, split.sha256) == (whole, pixels)
+    assert found == open_dataset(tmp_path)
+    assert whole not in repr(found)
+
+
 @pytest.mark.parametrize("name", ["../evil.png", "/evil.png", "a/../../evil.png", "..\\evil.png", "C:\\evil.png"])
 def test_archive_members_that_leave_the_folder_are_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / "data.zip"

@@ -1,6 +1,6 @@
 import pytest
 from edge_emotion.edge_runtime.errors import OptionError
-from edge_emotion.edge_runtime.labels import EMOTIONS, class_indices, nearest, select_classes
+from edge_emotion.edge_runtime.labels import EMOTIONS, class_indices, common_classes, nearest, select_classes
 
 
 def test_the_seven_emotions_are_in_folder_order() -> None:
@@ -34,6 +34,12 @@ def test_upper_and_lower_case_are_the_same_and_the_models_spelling_counts() -> N
 def test_wrong_classes_are_named(wanted: tuple[str, ...], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         select_classes(wanted, EMOTIONS)
+
+
+def test_common_classes_are_those_of_all_whatever_their_case() -> None:
+    assert common_classes(("Sad", "Angry", "Happy"), ("happy", "sad"), ("SAD", "angry", "HAPPY")) == ("Sad", "Happy")
+    assert common_classes(("Sad", "Angry")) == ("Sad", "Angry")
+    assert common_classes(("Sad",), ("happy",)) == common_classes((), ("happy",)) == ()
 
 
 def test_nearest_ignores_case() -> None:

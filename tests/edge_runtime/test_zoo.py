@@ -126,6 +126,16 @@ def test_a_name_is_a_path_first_then_a_bundled_model(bundled: Path, monkeypatch:
         zoo.resolve("edge-n")
 
 
+def test_for_a_file_that_is_not_here_the_name_nearest_to_its_stem_is_suggested(
+    bundled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (bundled / "edge-m-float16.tflite").write_bytes(b"model")
+    for missing in ("edge-m.tflite", "elsewhere/edge-m.tflite"):
+        with pytest.raises(ModelError, match=r"did you mean edge-m\?"):
+            zoo.resolve(missing)
+
+
 def test_a_folder_does_not_hide_a_bundled_model(bundled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("edge-m", "run"):

@@ -89,6 +89,16 @@ def test_check_of_a_clean_dataset(run: Run, drawn_faces: Path) -> None:
     assert [leak["n"] for leak in document["leaks"]] == [0]
 
 
+def test_check_says_what_is_not_used(run: Run, crafted: Path) -> None:
+    for number in range(30):
+        (crafted / f"train/happy/{number}.HEIC").touch()
+    put(crafted, "train/sad/more/1.png", noise(60))
+    assert "not used: 30 .heic files, 1 image in train/sad/more/\n" in run("data", "check", crafted)[1]
+    unused = json.loads(run("data", "check", crafted, "--json")[1])["unused"]
+    assert unused["n"] == len(unused["files"]) == 31
+    assert "train/sad/more/1.png" in unused["files"]
+
+
 def test_check_of_a_pool_says_that_validation_was_made(run: Run, drawn_faces: Path) -> None:
     assert "validation made from the one pool" in run("data", "check", drawn_faces / "train")[1]
 

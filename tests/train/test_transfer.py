@@ -33,6 +33,14 @@ def test_other_classes_in_another_order_keep_their_outputs(source: KerasClassifi
 
 
 @pytest.mark.train
+def test_a_class_in_another_case_is_the_same(source: KerasClassifier) -> None:
+    model = NETWORK.build(FACE_48, 3)
+    assert transfer(model, ("Sad", "Bored", "ANGRY"), source) == ["Bored"]
+    columns = model.layers[-1].get_weights()[0][:, [0, 2]]
+    np.testing.assert_array_equal(columns, source.model.layers[-1].get_weights()[0][:, [2, 0]])
+
+
+@pytest.mark.train
 def test_another_number_of_classes(source: KerasClassifier) -> None:
     model = NETWORK.build(FACE_48, 2)
     assert transfer(model, ("happy", "surprise"), source) == ["surprise"]
