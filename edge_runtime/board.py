@@ -90,7 +90,7 @@ class BoardState:
     temperature_c: float | None = None
     throttled: tuple[str, ...] | None = None
     throttled_before: tuple[str, ...] | None = None
-    memory_available_mb: int | None = None
+    memory_available_mib: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict."""
@@ -98,7 +98,7 @@ class BoardState:
 
 
 def board_name(system: System) -> str:
-    """`Raspberry Pi 5 Model B Rev 1.0`; for other machines the CPU's name, or an empty string."""
+    """`Raspberry Pi 5 Model B Rev 1.0`; for a PC the product name of its firmware, or an empty string."""
     model = system.read("/proc/device-tree/model") or system.read("/sys/class/dmi/id/product_name")
     return model or ""
 
@@ -110,7 +110,7 @@ def read_board(system: System) -> BoardState:
         temperature_c=read_temperature_c(system),
         throttled=None if throttled is None else throttled_names(throttled),
         throttled_before=None if throttled is None else throttled_names(throttled >> 16),
-        memory_available_mb=read_memory_mb(system).get("MemAvailable"),
+        memory_available_mib=read_memory_mib(system).get("MemAvailable"),
     )
 
 
@@ -123,11 +123,7 @@ def read_temperature_c(system: System) -> float | None:
 
 
 def read_throttled(system: System) -> int | None:
-    """The firmware's throttling bits, or None on another board.
-
-    >>> throttled_names(0x50005)
-    ('under-voltage', 'throttled')
-    """
+    """The firmware's throttling bits, or None on another board."""
     text = system.read(FIRMWARE_THROTTLED)
     if text is None and board_name(system).startswith("Raspberry Pi"):
         text = system.run("vcgencmd", "get_throttled").out.strip().removeprefix("throttled=0x")
@@ -137,7 +133,11 @@ def read_throttled(system: System) -> int | None:
 
 
 def throttled_names(bits: int) -> tuple[str, ...]:
-    """Names of the four lowest bits that are set."""
+    """Names of the four lowest bits that are set.
+
+    >>> throttled_names(0x50005)
+    ('under-voltage', 'throttled')
+    """
     return tuple(name for bit, name in THROTTLED_BITS.items() if bits >> bit & 1)
 
 
@@ -146,7 +146,7 @@ def read_governor(system: System) -> str | None:
     return system.read(f"{CPUFREQ}/scaling_governor") or None
 
 
-def read_memory_mb(system: System) -> dict[str, int]:
+def read_memory_mib(system: System) -> dict[str, int]:
     """`/proc/meminfo` in MiB by name; empty when there is none."""
     return {name: kb // 1024 for name, kb in read_memory_kb(system).items()}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .board import System, read_governor, read_memory_mb, read_temperature_c, read_throttled, throttled_names
+from .board import System, read_governor, read_memory_mib, read_temperature_c, read_throttled, throttled_names
 from .doctor_check import Finding, Installation
 from .edgetpu import LIBRARY
 
@@ -116,7 +116,7 @@ def check_throttling(system: System, here: Installation) -> Iterator[Finding]:
 
 def check_memory(system: System, here: Installation) -> Iterator[Finding]:
     """Memory that is left."""
-    sizes = read_memory_mb(system)
+    sizes = read_memory_mib(system)
     free, total = sizes.get("MemAvailable"), sizes.get("MemTotal")
     if free is None or total is None:
         return

@@ -184,7 +184,7 @@ class MqttOutput(Output):
             if news:
                 console.note(f"{self.address} now refuses ({reason}): trying on")
             return
-        # Every time: a broker that keeps nothing on disk has forgotten them. What it has not acknowledged paho sends again.
+        # Every time: a broker that keeps nothing on disk has forgotten them. What it never acknowledged paho repeats.
         under_way = set(self._unacknowledged.values())
         for topic, payload in {**self._announcement, f"{self.address.topic}/status": "online"}.items():
             if topic not in under_way:

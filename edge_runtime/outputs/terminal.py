@@ -45,9 +45,7 @@ class Terminal(Output):
     def line(self, result: FrameResult) -> str:
         """What is shown for a frame."""
         rate = f"{1 / self._frame_s:5.1f} frames/s" if self._frame_s else "  first frame"
-        faces = ", ".join(
-            f"#{f.id} {f.label}{'' if f.state == 'steady' else '?'} {100 * f.confidence:.0f} %" for f in result.faces
-        )
+        faces = ", ".join(face.caption for face in result.faces)
         return f"{rate}  {self._work_ms:5.1f} ms  {faces or 'no face'}"
 
     def close(self) -> None:

@@ -36,7 +36,7 @@ class WebOutput(Output):
         kept: Sequence[str] = (),
         board: Callable[[], BoardState] = lambda: read_board(LinuxSystem()),
     ) -> None:
-        host, port = check_web(address, token)
+        host, port, token = check_web(address, token)
         import uvicorn
 
         from .web_app import Page
@@ -87,15 +87,17 @@ class WebOutput(Output):
             time.sleep(0.01)
 
 
-def check_web(address: str, token: str | None) -> tuple[str, int]:
-    """Host and port of `--web`. Raises OptionError or RuntimeMissingError as `WebOutput` does."""
+def check_web(address: str, token: str | None) -> tuple[str, int, str | None]:
+    """Host and port of `--web`, and the token as it is compared.
+
+    Raises OptionError or RuntimeMissingError as `WebOutput` does.
+    """
     if not (find_spec("starlette") and find_spec("uvicorn")):
         raise RuntimeMissingError("--web needs a small web server: pip install './edge-emotion[web]' (your clone)")
     from .web_guard import check_token
 
     host, port = parse_address(address)
-    check_token(host, token)
-    return host, port
+    return host, port, check_token(host, token)
 
 
 def parse_address(text: str) -> tuple[str, int]:

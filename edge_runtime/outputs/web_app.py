@@ -23,7 +23,7 @@ from ..board import BoardState
 from ..preprocess import Image, halve
 from ..results import FrameResult
 from .web_guard import Guard
-from .web_live import Live
+from .web_live import Live, metric
 from .web_stream import MJPEG, MJPEG_START, Channel, LiveResponse, mjpeg_part, server_sent_event
 
 STATES_PER_S = 4
@@ -96,7 +96,8 @@ class Page:
         shown = None
         while True:
             newest = self._live.newest
-            if not self.pictures.readers:
+            if not self.pictures.readers or not self._live.alive:
+                self.pictures.forget()
                 shown = None
             elif newest is not None and newest[1] is not None and newest is not shown:
                 shown = newest
@@ -145,18 +146,11 @@ class Page:
             yield part
 
     def _metrics(self, request: Request) -> Response:
-        lines = self._live.metrics()
-        lines += ["# HELP edge_emotion_viewers Open pages.", "# TYPE edge_emotion_viewers gauge"]
-        lines += [f"edge_emotion_viewers {self.states.readers}"]
+        lines = [*self._live.metrics(), *metric("viewers", "gauge", "Open pages.", {"": self.states.readers})]
         if self._board.temperature_c is not None:
-            lines += [
-                "# HELP edge_emotion_temperature_celsius Processor.",
-                "# TYPE edge_emotion_temperature_celsius gauge",
-            ]
-            lines += [f"edge_emotion_temperature_celsius {self._board.temperature_c}"]
+            lines += metric("temperature_celsius", "gauge", "Processor.", {"": self._board.temperature_c})
         if self._board.throttled is not None:
-            lines += ["# HELP edge_emotion_throttled 1 while slowed.", "# TYPE edge_emotion_throttled gauge"]
-            lines += [f"edge_emotion_throttled {int(bool(self._board.throttled))}"]
+            lines += metric("throttled", "gauge", "1 while slowed.", {"": bool(self._board.throttled)})
         return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
 
     def _healthz(self, request: Request) -> Response:
@@ -180,10 +174,7 @@ def encode(result: FrameResult, image: Image) -> bytes:
     scale = 1
     while image.shape[1] > PICTURE_WIDTH:
         image, scale = halve(image), scale * 2
-    faces = [
-        (tuple(v // scale for v in face.box_xywh), f"{face.label} {100 * face.confidence:.0f} %")
-        for face in result.faces
-    ]
+    faces = [(tuple(v // scale for v in face.box_xywh), face.caption) for face in result.faces]
     drawn = annotate(image, faces)  # type: ignore[arg-type]
     return cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
 

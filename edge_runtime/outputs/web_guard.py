@@ -46,8 +46,12 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-def check_token(host: str, token: str | None) -> None:
-    """Raises OptionError when the address needs a token and has none, or the token could be guessed."""
+def check_token(host: str, token: str | None) -> str | None:
+    """The token as it is compared, without spaces and line breaks around it: forms and headers lose them too.
+
+    Raises OptionError when the address needs a token and has none, or the token could be guessed.
+    """
+    token = token and token.strip()
     if token is None:
         if not is_loopback(host):
             raise OptionError(
@@ -59,6 +63,7 @@ def check_token(host: str, token: str | None) -> None:
             f"--web-token has {len(token)} characters, at least {TOKEN_MIN_LENGTH} are needed: "
             f"{secrets.token_urlsafe(12)} would do"
         )
+    return token
 
 
 class Guard:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..preprocess import Image
@@ -94,35 +94,40 @@ class Live:
             return (len(self._arrivals) - 1) / spanned if spanned > 0 else 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """The state for the page: the newest frame's result, its summary, rate and age."""
-        newest, summary = self.newest, self._summary
+        """The state for the page: the newest frame's result, its summary, rate and age; no faces unless alive."""
+        alive, newest, summary = self.alive, self.newest, self._summary
+        result = newest[0] if newest else None
+        if result and not alive:
+            result, summary = replace(result, faces=()), Summary()
         return {
-            "result": newest[0].to_json() if newest else None,
+            "result": result.to_json() if result else None,
             "faces": summary.faces,
             "dominant": summary.dominant,
             "frames": self.frames,
             "frames_per_s": round(self.frames_per_s, 2),
             "age_s": round(self.age_s, 1),
-            "alive": self.alive,
+            "alive": alive,
             "second": int(self._clock() - self._start),
         }
 
     def metrics(self) -> list[str]:
-        """Lines in Prometheus' text format, version 0.0.4."""
+        """Lines in Prometheus' text format, version 0.0.4; no faces unless alive."""
+        alive = self.alive
         with self._lock:
-            stage_ms, summary, frames = dict(self._stage_ms), self._summary, self.frames
+            stage_ms, frames = dict(self._stage_ms), self.frames
+            summary = self._summary if alive else Summary()
         lines = [
-            *_metric("frames_total", "counter", "Frames processed.", {"": frames}),
-            *_metric("frames_per_second", "gauge", "Frames a second now.", {"": self.frames_per_s}),
-            *_metric("last_frame_age_seconds", "gauge", "Age of the newest frame.", {"": self.age_s}),
-            *_metric("faces", "gauge", "Faces in the newest frame.", {"": summary.faces}),
-            *_metric(
+            *metric("frames_total", "counter", "Frames processed.", {"": frames}),
+            *metric("frames_per_second", "gauge", "Frames a second now.", {"": self.frames_per_s}),
+            *metric("last_frame_age_seconds", "gauge", "Age of the newest frame.", {"": self.age_s}),
+            *metric("faces", "gauge", "Faces in the newest frame.", {"": summary.faces}),
+            *metric(
                 "stage_seconds_total",
                 "counter",
                 "Time spent by stage.",
                 {f'{{stage="{_escape(stage)}"}}': ms / 1000 for stage, ms in stage_ms.items()},
             ),
-            *_metric(
+            *metric(
                 "expression_probability",
                 "gauge",
                 "Mean probability over the faces in the newest frame, by apparent expression.",
@@ -132,7 +137,12 @@ class Live:
         return lines
 
 
-def _metric(name: str, kind: str, meaning: str, values: dict[str, float]) -> list[str]:
+def metric(name: str, kind: str, meaning: str, values: dict[str, float]) -> list[str]:
+    """One metric in Prometheus' text format: `# HELP`, `# TYPE`, and a line for each set of labels.
+
+    >>> metric("faces", "gauge", "Faces now.", {"": 2})
+    ['# HELP edge_emotion_faces Faces now.', '# TYPE edge_emotion_faces gauge', 'edge_emotion_faces 2']
+    """
     head = [f"# HELP edge_emotion_{name} {meaning}", f"# TYPE edge_emotion_{name} {kind}"]
     return [*head, *(f"edge_emotion_{name}{labels} {value:.10g}" for labels, value in values.items())]
 

@@ -15,7 +15,8 @@ class Channel:
     """The newest of something, for any number of readers."""
 
     def __init__(self) -> None:
-        self._item, self._version = b"", 0
+        self._item: bytes | None = None
+        self._version = 0
         self._changed = asyncio.Event()
         self.readers = 0
 
@@ -25,11 +26,15 @@ class Channel:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
+    def forget(self) -> None:
+        """Nobody who comes later is shown what was new long ago."""
+        self._item = None
+
     async def items(self) -> AsyncIterator[bytes]:
         """Each item that is newest when the reader comes for it."""
         seen = 0
         while True:
-            while seen == self._version:
+            while self._item is None or seen == self._version:
                 await self._changed.wait()
             seen = self._version
             yield self._item
@@ -42,8 +47,8 @@ class Channel:
             yield
         finally:
             self.readers -= 1
-            if not self.readers:  # nobody who comes later is shown what was new long ago
-                self._item, self._version = b"", 0
+            if not self.readers:
+                self.forget()
 
 
 class LiveResponse:

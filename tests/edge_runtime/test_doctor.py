@@ -406,7 +406,7 @@ def test_a_board_that_talks_nonsense(text: str) -> None:
     machine.files["/sys/class/thermal/thermal_zone0/temp"] = text
     machine.files["/proc/meminfo"] = text
     board = read_board(machine)
-    assert (board.temperature_c, board.throttled, board.memory_available_mb) == (None, None, None)
+    assert (board.temperature_c, board.throttled, board.memory_available_mib) == (None, None, None)
     assert listed(examine(machine, HERE), "stop") == []
 
 

@@ -18,7 +18,7 @@ let wanted = localStorage.getItem("picture") !== "off";
 function showPicture(available, alive) {
   toggle.hidden = !available;
   toggle.setAttribute("aria-pressed", String(wanted));
-  const on = available && wanted && alive && !document.hidden;
+  const on = available && wanted && alive;
   if (on && !picture.hasAttribute("src")) picture.src = `/picture?${Date.now()}`;
   if (!on && picture.hasAttribute("src")) picture.removeAttribute("src");
   picture.hidden = !on;
@@ -142,15 +142,20 @@ function drawTimeline() {
 
 function addMoments(list) {
   for (const [second, faces, label, confidence] of list) moments.set(second, { faces, label, confidence });
-  const latest = Math.max(...moments.keys());
-  for (const second of moments.keys()) if (second < latest - SECONDS) moments.delete(second);
+}
+
+function showTimeline() {
+  for (const second of moments.keys()) if (second < now - SECONDS) moments.delete(second);
   const seen = new Map();
   for (const moment of moments.values()) if (moment.label) seen.set(moment.label, (seen.get(moment.label) ?? 0) + 1);
   const total = [...seen.values()].reduce((a, b) => a + b, 0);
   const parts = [...seen].sort((a, b) => b[1] - a[1]).map(([label, n]) => `${label} ${percent(n / total)}`);
   const text = total ? `a face for ${total} s of the last five minutes: ${parts.join(", ")}` : "no face in the last five minutes";
-  byId("timeline-text").textContent = text;
-  canvas.setAttribute("aria-label", text);
+  if (canvas.getAttribute("aria-label") !== text) {
+    byId("timeline-text").textContent = text;
+    canvas.setAttribute("aria-label", text);
+  }
+  drawTimeline();
 }
 window.addEventListener("resize", drawTimeline);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawTimeline);
@@ -161,7 +166,7 @@ function showDevice(state) {
   const board = state.board;
   byId("rate").textContent = state.frames_per_s.toFixed(1);
   byId("temperature").textContent = board.temperature_c === null ? "not known here" : `${board.temperature_c.toFixed(1)} °C`;
-  byId("memory").textContent = board.memory_available_mb === null ? "not known here" : `${board.memory_available_mb} MiB`;
+  byId("memory").textContent = board.memory_available_mib === null ? "not known here" : `${board.memory_available_mib} MiB`;
   byId("viewers").textContent = state.viewers;
   byId("source").textContent = state.result ? state.result.source : "–";
   const throttling = byId("throttling");
@@ -207,18 +212,27 @@ function show(state) {
   showFaces(faces);
   announce(state);
   showDevice(state);
-  drawTimeline();
+  showTimeline();
 }
 
+// A browser gives all its pages of one device six connections: those that nobody sees leave theirs to the others.
+let source = null;
+
 function connect() {
-  const source = new EventSource("/events");
-  source.addEventListener("state", (event) => show(JSON.parse(event.data)));
-  source.addEventListener("timeline", (event) => addMoments(JSON.parse(event.data)));
-  source.addEventListener("error", () => {
+  source?.close();
+  source = null;
+  if (document.hidden) {
+    picture.removeAttribute("src");
+    return;
+  }
+  const opened = source = new EventSource("/events");
+  opened.addEventListener("state", (event) => show(JSON.parse(event.data)));
+  opened.addEventListener("timeline", (event) => addMoments(JSON.parse(event.data)));
+  opened.addEventListener("error", () => {
     say("no connection to the device, trying again", true);
     picture.removeAttribute("src");
-    if (source.readyState === EventSource.CLOSED) setTimeout(connect, 3000);
+    if (opened.readyState === EventSource.CLOSED) setTimeout(() => { if (opened === source) connect(); }, 3000);
   });
 }
-document.addEventListener("visibilitychange", () => { if (last) showPicture(last.pictures, last.alive); });
+document.addEventListener("visibilitychange", connect);
 connect();

@@ -301,12 +301,7 @@ def test_a_wall_clock_that_jumps_back_holds_nothing_up(
 ) -> None:
     wall = [datetime(2026, 11, 22, 12, 0, tzinfo=UTC)]
 
-    class Jumping(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:
-            return wall[0]
-
-    monkeypatch.setattr(mqtt, "datetime", Jumping)
+    monkeypatch.setattr(mqtt, "utc_now", lambda: wall[0].isoformat(timespec="milliseconds"))
     now = [0.0]
     with MqttOutput(address(broker.port), ("a", "b"), every_s=1.0, clock=lambda: now[0]) as out:
         for i in range(3):

@@ -5,7 +5,9 @@ import json
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -66,6 +68,15 @@ def follow(output: WebOutput, path: str) -> tuple[http.client.HTTPConnection, ht
     return connection, connection.getresponse()
 
 
+def next_picture(answer: http.client.HTTPResponse) -> np.ndarray:
+    while not (line := answer.readline()).startswith(b"content-length:"):
+        pass
+    answer.readline()
+    shown = cv2.imdecode(np.frombuffer(answer.read(int(line.split()[1])), np.uint8), cv2.IMREAD_COLOR)
+    assert shown is not None
+    return shown
+
+
 def test_the_page_and_its_files_ask_nothing_of_other_hosts(web: WebOutput) -> None:
     for path in ("/", "/page.js", "/style.css"):
         status, headers, body = ask(web, path)
@@ -108,10 +119,15 @@ def test_health_follows_the_camera(web: WebOutput, make_result: Make) -> None:
 
 def test_metrics(web: WebOutput, make_result: Make) -> None:
     web.write(make_result(), None)
+    web._page._board = BOARD
     status, headers, body = ask(web, "/metrics")
     assert status == 200
     assert headers["content-type"].startswith("text/plain; version=0.0.4")
     assert b"edge_emotion_frames_total 1\n" in body
+    lines = body.decode().splitlines()
+    assert {"edge_emotion_viewers 0", "edge_emotion_throttled 1"} <= set(lines)
+    for name in {line.split()[2] for line in lines if line.startswith("# TYPE")}:
+        assert sum(line.startswith((f"# HELP {name} ", f"# TYPE {name} ")) for line in lines) == 2
 
 
 def test_events_carry_the_state(web: WebOutput, make_result: Make) -> None:
@@ -132,16 +148,44 @@ def test_the_picture_is_a_jpeg_of_the_newest_frame_and_the_frame_is_not_drawn_on
     web.write(make_result(), picture)
     connection, answer = follow(web, "/picture")
     assert answer.getheader("content-type") == "multipart/x-mixed-replace; boundary=frame"
-    assert answer.readline() == b"--frame\r\n"
-    answer.readline()
-    length = int(answer.readline().split()[1])
-    answer.readline()
-    shown = cv2.imdecode(np.frombuffer(answer.read(length), np.uint8), cv2.IMREAD_COLOR)
-    assert shown is not None
+    shown = next_picture(answer)
     assert shown.shape == (120, 200, 3)
     assert np.ptp(shown) > 50  # a box was drawn
     assert np.ptp(picture) == 0  # not into the frame
     connection.close()
+
+
+def test_the_last_picture_does_not_outlive_the_camera(
+    web: WebOutput, make_result: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web.write(make_result(0), np.zeros((40, 80, 3), np.uint8))
+    watching, answer = follow(web, "/picture")  # and stays: the newest picture is kept for others
+    assert next_picture(answer).shape == (40, 80, 3)
+    later = time.monotonic() + 60
+    monkeypatch.setattr(web._live, "_clock", lambda: later)
+    while web._page.pictures._item is not None:
+        ask(web, "/healthz")
+    connection, answer = follow(web, "/picture")
+    web.write(make_result(1), np.zeros((30, 60, 3), np.uint8))
+    assert next_picture(answer).shape == (30, 60, 3)
+    connection.close()
+    watching.close()
+
+
+def test_the_picture_says_when_a_label_is_uncertain(make_result: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edge_emotion.edge_runtime.outputs import web_app
+
+    drawn: list[Any] = []
+
+    def annotate(image: Any, faces: Any) -> Any:
+        drawn.extend(faces)
+        return image
+
+    monkeypatch.setattr(web_app, "annotate", annotate)
+    result = make_result()
+    faces = (replace(result.faces[0], state="uncertain"),)
+    web_app.encode(replace(result, faces=faces), np.zeros((120, 200, 3), np.uint8))
+    assert drawn == [((10, 10, 50, 50), "#1 happy? 70 %")]
 
 
 @pytest.mark.parametrize("shape", [(120, 200), (1080, 1920, 3), (1, 1)])
@@ -247,6 +291,12 @@ def test_the_first_visit_gets_a_cookie_and_a_clean_address(guarded: WebOutput) -
         assert TOKEN not in cookie
         assert ask(guarded, "/", {"Cookie": cookie.split(";")[0]})[0] == 200
     assert ask(guarded, "/metrics", {"Authorization": f"Bearer {TOKEN}"})[0] == 200
+
+
+def test_a_token_with_a_line_break_lets_in() -> None:
+    with WebOutput("127.0.0.1:0", token=f"{TOKEN}\r", board=lambda: BOARD) as web:
+        assert ask(web, f"/?token={TOKEN}")[0] == 303
+        assert ask(web, "/metrics", {"Authorization": f"Bearer {TOKEN}"})[0] == 200
 
 
 def test_a_wrong_token_is_told_and_login_leads_on_who_is_in(guarded: WebOutput) -> None:
@@ -508,6 +558,41 @@ def test_the_page_says_when_the_device_is_gone(web: WebOutput, film: Film, brows
     assert "under-voltage now" in browser.evaluate("document.querySelector('#throttling').textContent")
     web.close()
     browser.until("document.querySelector('#connection').textContent.startsWith('no connection')")
+
+
+def test_a_page_that_nobody_sees_leaves_its_connections_to_others(web: WebOutput, film: Film, browser: Any) -> None:
+    watch(web, film, browser)
+    browser.until("document.querySelector('#picture').naturalWidth === 320")
+    see = """Object.defineProperty(document, 'hidden', {{value: {}, configurable: true}});
+             document.dispatchEvent(new Event('visibilitychange'))"""
+    browser.evaluate(see.format("true"))
+    for _ in range(500):
+        if not web._page.states.readers and not web._page.pictures.readers:
+            break
+        browser.evaluate("new Promise(done => setTimeout(done, 20))")
+    assert (web._page.states.readers, web._page.pictures.readers) == (0, 0)
+    browser.evaluate(see.format("false"))
+    browser.until("document.querySelector('#picture').naturalWidth === 320 && document.querySelector('#picture').src")
+    assert (web._page.states.readers, web._page.pictures.readers) == (1, 1)
+
+
+def test_nothing_is_shown_for_longer_than_it_was_seen(
+    web: WebOutput, make_result: Make, browser: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = [time.monotonic()]
+    monkeypatch.setattr(web._live, "_clock", lambda: now_s[0])
+    browser.open(web.url)
+    for i in range(60):  # four minutes of a happy face
+        web.write(make_result(i), np.full((240, 320, 3), 120, np.uint8))
+        now_s[0] += 4
+    text = "document.querySelector('#timeline-text')?.textContent"
+    browser.until(f"{text}?.startsWith('a face for 59 s')")
+    browser.until("document.querySelector('#announce').textContent === '1 face, apparently happy'")
+    now_s[0] += 3600  # the camera is gone
+    browser.until(f"{text} === 'no face in the last five minutes'")
+    assert browser.evaluate("document.querySelector('#timeline').getAttribute('aria-label')") == browser.evaluate(text)
+    browser.until("document.querySelector('#announce').textContent === 'no face in view'")
+    assert browser.evaluate("document.querySelector('#picture').hidden")
 
 
 def test_the_login_form_opens_the_page(guarded: WebOutput, film: Film, browser: Any) -> None:

@@ -30,6 +30,13 @@ def test_a_token_that_could_be_guessed_is_refused_and_not_repeated() -> None:
     assert "secret" not in str(error.value)
 
 
+def test_what_stands_around_a_token_is_no_part_of_it() -> None:
+    assert check_token("0.0.0.0", " a-token-of-this-test\r\n") == "a-token-of-this-test"
+    assert check_token("127.0.0.1", None) is None
+    with pytest.raises(OptionError, match="0 characters"):
+        check_token("0.0.0.0", " " * 20)
+
+
 @given(st.text())
 def test_no_name_but_localhost_is_loopback(name: str) -> None:
     if is_loopback(name):

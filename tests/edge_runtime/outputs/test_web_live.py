@@ -49,9 +49,25 @@ def test_a_camera_that_stops_is_noticed(make_result: Make) -> None:
     live = Live(clock)
     live.record(make_result(), None)
     assert live.alive
+    assert len(live.to_json()["result"]["faces"]) == 1
     clock.now += 6
     assert not live.alive
     assert live.frames_per_s == 0.0
+
+
+def test_the_last_face_does_not_outlive_the_camera(make_result: Make) -> None:
+    clock = Clock()
+    live = Live(clock)
+    live.record(make_result(7), None)
+    clock.now += 6
+    state = live.to_json()
+    assert (state["result"]["frame"], state["result"]["faces"]) == (7, [])
+    assert (state["faces"], state["dominant"], state["alive"]) == (0, "", False)
+    lines = live.metrics()
+    assert "edge_emotion_faces 0" in lines
+    assert not any(line.startswith("edge_emotion_expression_probability") for line in lines)
+    live.record(make_result(8), None)
+    assert (live.to_json()["faces"], live.to_json()["dominant"]) == (1, "happy")
 
 
 def test_media_time_that_jumps_back_changes_nothing(make_result: Make) -> None:

@@ -49,6 +49,21 @@ def test_a_stalled_reader_costs_nothing_and_gets_the_newest_when_it_comes_back()
     asyncio.run(scenario())
 
 
+def test_what_is_forgotten_is_shown_to_nobody_who_comes_later() -> None:
+    async def scenario() -> None:
+        channel = Channel()
+        channel.publish(b"old")
+        with channel.reading():
+            channel.forget()
+            later = asyncio.ensure_future(anext(channel.items()))
+            await settle()
+            assert not later.done()
+            channel.publish(b"new")
+            assert await later == b"new"
+
+    asyncio.run(scenario())
+
+
 def test_one_stalled_reader_holds_up_none_of_ten() -> None:
     async def scenario() -> None:
         channel = Channel()
@@ -127,7 +142,7 @@ def test_after_the_last_reader_nothing_old_is_kept() -> None:
         with channel.reading():
             channel.publish(b"picture")
         assert channel._item == b"picture"
-    assert channel._item == b""
+    assert channel._item is None
 
 
 def test_formats() -> None:
