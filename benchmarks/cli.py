@@ -88,7 +88,7 @@ def bench(
     Example: `edge-emotion bench edge-m edge-m-float16 --data faces.zip --threads 1,2,4 --out report`
     """
     from ..edge_runtime.dataset import open_dataset
-    from .compare import as_baseline, baseline_file, compare_reports, read_baseline
+    from .compare import as_baseline, baseline_file, baseline_rows, compare_reports, read_baseline
     from .comparison import Limits
     from .config import BenchConfig
     from .environment import Machine
@@ -136,6 +136,7 @@ def bench(
     baseline, save_baseline = (baseline_file(path, board) if path else None for path in (baseline, save_baseline))
     before = read_baseline(baseline) if baseline else None
     check_outputs(save_baseline=save_baseline)
+    replaced = baseline_rows(save_baseline) if save_baseline else []
     with console.foreign_output_to_stderr(), console.progress("bench") as bar:
         report = run_bench(chosen, config, dataset, declared=declared, progress=bar)
     if before is not None:
@@ -144,6 +145,9 @@ def bench(
     _judge(report)
     if save_baseline is not None:
         write_json(as_baseline(report), save_baseline)
+        kept = baseline_rows(save_baseline)
+        if gone := [row for row in replaced if row not in kept]:
+            console.note(f"{save_baseline} no longer has {'; '.join(gone)}")
 
 
 def parse_threads(text: str) -> tuple[int, ...]:

@@ -66,6 +66,22 @@ def read_baseline(path: Path) -> dict[str, Any]:
     return document
 
 
+def baseline_rows(path: Path) -> list[str]:
+    """The rows in a baseline's file, such as `edge-m int8 litert, threads 1`; none where there is no file yet.
+
+    Raises OptionError when the file is something else, which a new baseline would replace.
+    """
+    if not path.exists():
+        return []
+    try:
+        rows = [[row[key] for key in KEY] for row in json.loads(path.read_text())["results"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OptionError(
+            f"--save-baseline {path} is there and is no baseline of times: name another file, or remove this one"
+        ) from error
+    return [f"{model} {precision} {backend}, threads {threads}" for model, precision, backend, threads in rows]
+
+
 def as_baseline(report: BenchReport) -> dict[str, Any]:
     """What a committed baseline holds: the report's document without what only this run is interested in."""
     document = report.to_json()

@@ -34,7 +34,7 @@ def bench_emulated(
     board = get_board(board_name)
     baseline, save_baseline = _file(baseline), _file(save_baseline)
     limits = InstructionLimits.read(baseline) if baseline else InstructionLimits()
-    if save_baseline is not None and baseline is None and save_baseline.exists():
+    if save_baseline is not None and save_baseline != baseline and save_baseline.exists():
         raise OptionError(
             f"--save-baseline {save_baseline} exists: name it with --baseline too, its ceilings stay then"
         )

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from edge_emotion.benchmarks import cli
+from edge_emotion.benchmarks.instruction_limits import InstructionLimits
 from edge_emotion.benchmarks.measurement import Measurement
 from edge_emotion.edge_runtime import zoo
 from edge_emotion.edge_runtime.cli import main
@@ -106,6 +107,24 @@ def test_table_baseline_and_gate(
     assert "FAILED" in text
     assert "worse than" in err
     assert saved.read_bytes() == before
+
+
+def test_a_baseline_replaces_only_its_like_and_says_which_rows_go(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    saved, limits = tmp_path / "saved.json", tmp_path / "emulated.json"
+    code, _, err = run(capsys, monkeypatch, FLOAT, INT8, "--save-baseline", str(saved), *FAST)
+    assert (code, "no longer has" in err) == (0, False)
+    backend = json.loads(saved.read_text())["results"][0]["backend"]
+    code, _, err = run(capsys, monkeypatch, INT8, "--save-baseline", str(saved), *FAST)
+    assert code == 0
+    assert f"{saved} no longer has brightness-float32 float32 {backend}, threads 1\n" in err
+    InstructionLimits().write(limits)
+    before = limits.read_bytes()
+    code, out, err = run(capsys, monkeypatch, FLOAT, "--save-baseline", str(limits), *FAST)
+    assert (code, out) == (2, "")
+    assert "emulated.json is there and is no baseline of times" in err
+    assert limits.read_bytes() == before
 
 
 def test_a_deadline_that_nothing_meets_exits_with_3(

@@ -10,6 +10,7 @@ import pytest
 from edge_emotion.benchmarks.compare import (
     as_baseline,
     baseline_file,
+    baseline_rows,
     board_slug,
     compare_reports,
     read_baseline,
@@ -123,6 +124,21 @@ def test_a_baseline_survives_the_disk(make_row: MakeRow, make_report: MakeReport
     path = tmp_path / "b.json"
     path.write_text(json.dumps(document))
     assert read_baseline(path) == document
+
+
+def test_the_rows_that_a_new_baseline_replaces(make_row: MakeRow, make_report: MakeReport, tmp_path: Path) -> None:
+    path = tmp_path / "b.json"
+    assert baseline_rows(path) == []
+    path.write_text(json.dumps(as_baseline(make_report(make_row(), make_row("q", "int8", threads=2)))))
+    assert baseline_rows(path) == ["edge float32 litert, threads 1", "q int8 litert, threads 2"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"schema_version": 1, "ceilings": {}}', '{"results": [1]}'])
+def test_what_is_no_baseline_is_not_replaced(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "b.json"
+    path.write_text(content)
+    with pytest.raises(OptionError, match="is no baseline of times"):
+        baseline_rows(path)
 
 
 def test_a_folder_holds_a_file_for_each_board(tmp_path: Path) -> None:

@@ -348,6 +348,10 @@ def test_a_passed_ceiling_closes_the_gate_and_saves_nothing(tmp_path: Path, caps
     assert "not time" in capsys.readouterr().out
     with pytest.raises(OptionError, match="--baseline too"):
         bench_emulated([str(RESIDUAL)], "cortex-a72", save_baseline=file)
+    InstructionLimits().write(tmp_path / "other.json")
+    with pytest.raises(OptionError, match="--baseline too"):
+        bench_emulated([str(RESIDUAL)], "cortex-a72", baseline=tmp_path / "other.json", save_baseline=file)
+    assert file.read_bytes() == before
 
 
 def test_an_output_that_cannot_be_written_is_said_before_the_counting(

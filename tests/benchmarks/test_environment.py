@@ -115,3 +115,11 @@ def test_noise_of_a_row(make_row: Callable[..., Row]) -> None:
     assert not is_noisy(make_row(latency=None))
     assert not is_noisy(make_row())
     assert is_noisy(make_row(round_p50_ms=(1.0, 1.11)))
+
+
+def test_what_is_done_to_the_json_is_not_done_to_the_environment(bare_machine: Machine) -> None:
+    environment = bare_machine.environment()
+    environment.to_json()["packages"]["numpy"] = "another"
+    environment.to_json()["board"] = "another"
+    assert environment.packages.get("numpy") != "another"
+    assert environment.board != "another"
