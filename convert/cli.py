@@ -72,6 +72,7 @@ def convert(
     from ..edge_runtime.dataset import open_dataset
     from ..edge_runtime.errors import ContractError, ModelError, OptionError
     from ..edge_runtime.labels import common_classes
+    from ..edge_runtime.zoo import bundled_models
     from . import recipes
     from .calibration import Calibration
     from .contract import MAX_DROP_PP, Contract
@@ -95,7 +96,8 @@ def convert(
             model = newest_model()
             console.note(f"model: {model} (the newest run)")
         if not model.exists():
-            raise ModelError(f"model {model} does not exist")
+            copy = f'; it is bundled: cp "$(edge-emotion models path {model})" . and convert the copy'
+            raise ModelError(f"model {model} does not exist here{copy if str(model) in bundled_models() else ''}")
         if model.suffix == ".tflite":
             _compile_only(model, edgetpu, as_json)
             return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from ..edge_runtime import console
 from .conversion import Conversion, Output
 from .coral import CoralFile
@@ -79,7 +81,7 @@ def print_coral(coral: CoralFile) -> None:
     """What `--edgetpu` came to, through `console.emit`."""
     if coral.compilation is None and coral.path is None:
         console.emit("  edgetpu_compiler is not on PATH: a bare file is ready for it. On x86-64 Debian or in Colab run")
-        console.emit(f"    {' '.join(coral.command)}")
+        console.emit(f"    {shlex.join(coral.command)}")
         console.emit(
             "  and convert the .tflite with --edgetpu once more, which puts the metadata into the compiled file"
         )

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 from edge_emotion.convert.coral import READY, compile_file
-from edge_emotion.edge_runtime import metadata
+from edge_emotion.convert.printing import print_coral
+from edge_emotion.edge_runtime import cli, metadata
 from edge_emotion.edge_runtime.errors import ModelError
 
 from .conftest import MODELS
@@ -80,6 +82,32 @@ def test_without_a_compiler_a_bare_file_and_the_command_are_left(
     assert ready.read_bytes() == metadata.strip(model.read_bytes())
     assert coral.command == ("edgetpu_compiler", "-s", "-o", str(tmp_path), str(ready))
     assert coral.to_json() == {"path": None, "command": list(coral.command), "compiled": False}
+
+
+def test_the_command_can_be_pasted(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "my models"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", "")
+    coral = compile_file(model.rename(folder / model.name))
+    print_coral(coral)
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("    edgetpu_compiler")]
+    assert [shlex.split(line) for line in told] == [list(coral.command)]
+
+
+def test_a_bundled_model_is_copied_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, told in (("edge-m", 'cp "$(edge-emotion models path edge-m)" .'), ("edge-x", "does not exist here")):
+        monkeypatch.setattr(sys, "argv", ["edge-emotion", "convert", name, "--edgetpu"])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr().err
+        assert ended.value.code == 1
+        assert told in said
+        assert ("bundled" in said) == (name == "edge-m")
 
 
 def test_a_file_compiled_elsewhere_gets_the_metadata(
