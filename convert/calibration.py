@@ -13,7 +13,7 @@ import numpy as np
 from ..edge_runtime.dataset import Split
 from ..edge_runtime.errors import DatasetError, ImageError, OptionError
 from ..edge_runtime.metadata import InputSpec
-from ..edge_runtime.preprocess import IMAGE_SUFFIXES, Image, prepare, read_image
+from ..edge_runtime.preprocess import IMAGE_SUFFIXES, Pixels, prepare, read_image
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Calibration:
     source: where they came from. left_out: candidates passed over because they equal a validation image.
     """
 
-    images: Image
+    images: Pixels
     files: tuple[str, ...]
     source: str
     seed: int
@@ -128,9 +128,9 @@ def _check_samples(samples: int) -> None:
         raise OptionError(f"--calibration-samples must be at least 1, got {samples}")
 
 
-def _fingerprint(image: Image) -> bytes:
+def _fingerprint(image: Pixels) -> bytes:
     return hashlib.sha256(image.tobytes()).digest()
 
 
-def _fingerprints(images: Image) -> frozenset[bytes]:
+def _fingerprints(images: Pixels) -> frozenset[bytes]:
     return frozenset(_fingerprint(image) for image in images)

@@ -14,7 +14,7 @@ from ..edge_runtime.dataset import Split
 from ..edge_runtime.errors import DatasetError, ModelError, OptionError
 from ..edge_runtime.labels import class_indices
 from ..edge_runtime.metadata import ModelMetadata
-from ..edge_runtime.preprocess import Image
+from ..edge_runtime.preprocess import Pixels
 from .calibration import Calibration
 from .contract import DEFAULT, Contract
 from .conversion import Conversion, Output
@@ -118,5 +118,5 @@ def _without_reference(job: Job, recipes: tuple[Recipe, ...]) -> Job:
     return dataclasses.replace(job, recipes=recipes, reference=_no_images())
 
 
-def _no_images() -> Image:
+def _no_images() -> Pixels:
     return np.zeros((0, 1, 1, 1), np.uint8)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..edge_runtime.errors import DatasetError
 from ..edge_runtime.evaluate import Evaluation
-from ..edge_runtime.preprocess import Image
+from ..edge_runtime.preprocess import Pixels
 
 SHOWN = 24
 COLUMNS = 6
@@ -110,7 +110,7 @@ def find_flips(reference: Evaluation, variant: Evaluation) -> FlipReport:
     )
 
 
-def contact_sheet(report: FlipReport, images: Image) -> bytes:
+def contact_sheet(report: FlipReport, images: Pixels) -> bytes:
     """A PNG of the worst flips: each face with its true label, and the label and probability before and after.
 
     images: those of the split, uint8 (N, H, W, C), grey or RGB. Raises DatasetError when nothing flipped.

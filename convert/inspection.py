@@ -12,7 +12,7 @@ from ..edge_runtime import metadata as model_metadata
 from ..edge_runtime.classifier import to_logits
 from ..edge_runtime.errors import ModelError
 from ..edge_runtime.metadata import InputSpec, ModelMetadata
-from ..edge_runtime.preprocess import Image, normalise
+from ..edge_runtime.preprocess import Pixels, normalise
 from ..edge_runtime.zoo import resolve
 from .graph import Graph, read_graph
 from .probe import probe
@@ -152,7 +152,7 @@ def _float_sibling(path: Path, metadata: ModelMetadata | None) -> Path | None:
     return sibling if own is not None and own.source_sha256 == metadata.source_sha256 else None
 
 
-def _reference(path: Path | None, images: Image, metadata: ModelMetadata, asked: bool) -> Reference | None:
+def _reference(path: Path | None, images: Pixels, metadata: ModelMetadata, asked: bool) -> Reference | None:
     if path is None:
         return None
     content = path.read_bytes()

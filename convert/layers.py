@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..edge_runtime.errors import ModelError, OptionError
 from ..edge_runtime.labels import nearest
 from ..edge_runtime.metadata import InputSpec
-from ..edge_runtime.preprocess import Image, normalise
+from ..edge_runtime.preprocess import Pixels, normalise
 from .activations import activations
 from .graph import Floats, Graph, Operator, Tensor, read_graph
 
@@ -86,7 +86,7 @@ def sqnr_db(signal: NDArray[np.floating[Any]], noise: NDArray[np.floating[Any]])
     return NO_ERROR_DB if ratio == 0 else min(NO_ERROR_DB, -10 * math.log10(ratio))
 
 
-def analyse(float_file: bytes, int8_file: bytes, spec: InputSpec, images: Image) -> LayerReport:
+def analyse(float_file: bytes, int8_file: bytes, spec: InputSpec, images: Pixels) -> LayerReport:
     """Compare every layer on prepared images, uint8 (N, H, W, C), as the default delegate computes them.
 
     Raises ModelError when the two files have no layer in common.

@@ -26,7 +26,7 @@ from ..edge_runtime.classifier import to_logits
 from ..edge_runtime.console import Progress, quiet_native
 from ..edge_runtime.errors import EdgeEmotionError, ModelError, RuntimeMissingError
 from ..edge_runtime.metadata import ModelMetadata
-from ..edge_runtime.preprocess import Image, normalise
+from ..edge_runtime.preprocess import Pixels, normalise
 from .activations import Activations, observe
 from .recipes import INT8, Recipe
 from .refinement import refine
@@ -43,8 +43,8 @@ class Job:
 
     model: Path
     recipes: tuple[Recipe, ...]
-    calibration: Image
-    reference: Image
+    calibration: Pixels
+    reference: Pixels
     declared: ModelMetadata | None = None
 
 
@@ -92,7 +92,7 @@ def _lower_here(job: Job, progress: Progress | None = None) -> Lowered:
 class _Quantiser:
     """Makes int8 files of one source, which is calibrated once, by the first."""
 
-    def __init__(self, source: Source, calibration: Image) -> None:
+    def __init__(self, source: Source, calibration: Pixels) -> None:
         self._source, self._images = source, calibration
 
     @cached_property
@@ -105,7 +105,7 @@ class _Quantiser:
         return _quantise(refine(*self._calibrated, self._source.metadata, recipe.keep_float), recipe)
 
 
-def _convert(source: Source, recipe: Recipe, calibration: Image | None = None) -> bytes:
+def _convert(source: Source, recipe: Recipe, calibration: Pixels | None = None) -> bytes:
     """The source as a TFLite flatbuffer; for int8 calibrated, but not yet quantised.
 
     calibration: uint8 (N, H, W, C), for int8 only. Raises ModelError naming what TFLite cannot do.

@@ -20,7 +20,7 @@ from ..edge_runtime import metadata as model_metadata
 from ..edge_runtime.classifier import are_probabilities
 from ..edge_runtime.errors import ModelError
 from ..edge_runtime.metadata import ModelMetadata
-from ..edge_runtime.preprocess import Image, normalise
+from ..edge_runtime.preprocess import Pixels, normalise
 
 BATCH = 256
 
@@ -49,7 +49,7 @@ class Source:
         signature = tf.TensorSpec((1, *self.metadata.input.shape), tf.float32, name="image")
         return tf.function(self.call).get_concrete_function(signature)
 
-    def outputs(self, pixels: Image) -> NDArray[np.float32]:
+    def outputs(self, pixels: Pixels) -> NDArray[np.float32]:
         """Outputs, float32 (N, classes), of prepared uint8 pixels (N, H, W, C), as the model gives them."""
         import tensorflow as tf
 

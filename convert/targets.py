@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..edge_runtime.classifier import to_logits
 from ..edge_runtime.edgetpu import CUSTOM_OP
 from ..edge_runtime.metadata import ModelMetadata
-from ..edge_runtime.preprocess import Image, normalise
+from ..edge_runtime.preprocess import Pixels, normalise
 from . import edgetpu
 from .graph import Graph
 from .layers import sqnr_db
@@ -47,12 +47,12 @@ class Verdict:
 class Reference:
     """Images, uint8 (N, H, W, C), and logits (N, classes) that a file's answers are held against."""
 
-    images: Image
+    images: Pixels
     logits: NDArray[np.float32]
     name: str = "the float model"
 
 
-def noise_images(metadata: ModelMetadata, n: int = 32) -> Image:
+def noise_images(metadata: ModelMetadata, n: int = 32) -> Pixels:
     """Smooth random images, uint8 (n, H, W, C), for a file that comes without data; always the same ones."""
     rng = np.random.default_rng(0)
     height, width, channels = metadata.input.shape
@@ -61,7 +61,7 @@ def noise_images(metadata: ModelMetadata, n: int = 32) -> Image:
 
 
 def judge(
-    tflite: bytes, graph: Graph, metadata: ModelMetadata, images: Image, reference: Reference | None = None
+    tflite: bytes, graph: Graph, metadata: ModelMetadata, images: Pixels, reference: Reference | None = None
 ) -> tuple[dict[str, Verdict], int]:
     """Target → verdict, and the number of delegate partitions under LiteRT (0 where it is not installed).
 

@@ -27,12 +27,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .console import Progress
 from .atomic import write_atomically
 from .errors import DatasetError, ImageError
 from .labels import select_classes
 from .leftovers import summarise
 from .metadata import FACE_48, InputSpec
-from .preprocess import IMAGE_SUFFIXES, RESIZE_REVISION, Image, decode, prepare
+from .preprocess import IMAGE_SUFFIXES, RESIZE_REVISION, Image, Pixels, decode, prepare
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class Split:
 
     name: str
     classes: tuple[str, ...]
-    images: Image
+    images: Pixels
     labels: NDArray[np.int64]
     files: tuple[str, ...]
     unreadable: tuple[str, ...] = ()
@@ -156,7 +157,7 @@ class Dataset:
         split: str,
         spec: InputSpec = FACE_48,
         classes: Sequence[str] | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> Split:
         """Decode (or take from the cache) one split, prepared for `spec`, with the given classes in that order.
 
@@ -189,9 +190,7 @@ class Dataset:
         order = np.array(keep)
         return Split(name, wanted, images[order], np.array(labels, np.int64), tuple(files), tuple(unreadable))
 
-    def _decoded(
-        self, split: str, spec: InputSpec, progress: Callable[[int, int], None] | None
-    ) -> tuple[Image, NDArray[np.bool_]]:
+    def _decoded(self, split: str, spec: InputSpec, progress: Progress | None) -> tuple[Image, NDArray[np.bool_]]:
         names = list(_names({split: self.members[split]}))
         key = json.dumps([self.sha256, names, spec.width, spec.height, spec.colour, RESIZE_REVISION])
         cached = cache_dir() / "decoded" / f"{hashlib.sha256(key.encode()).hexdigest()}.npz"

@@ -14,13 +14,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from .console import Progress
 from .classifier import EmotionClassifier, LogitsModel
 from .dataset import Dataset, Split
 from .errors import DatasetError, OptionError
 from .labels import class_indices, common_classes
 from .metadata import ModelMetadata
 from .metrics import Metrics, score, softmax
-from .preprocess import Image
+from .preprocess import Pixels
 
 CHUNK = 256
 
@@ -54,7 +55,7 @@ class Evaluation:
         return {"split": self.split.name, **self.metrics.to_json()}
 
 
-def evaluate(model: LogitsModel, split: Split, progress: Callable[[int, int], None] | None = None) -> Evaluation:
+def evaluate(model: LogitsModel, split: Split, progress: Progress | None = None) -> Evaluation:
     """One inference an image, none dropped. Classes that the split lacks are masked and the rest renormalised.
 
     Raises OptionError when the split has a class the model does not know, DatasetError when it has no images.
@@ -107,7 +108,7 @@ class ParallelClassifier:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="evaluate")
         self.metadata = first.metadata
 
-    def logits(self, pixels: Image) -> NDArray[np.float32]:
+    def logits(self, pixels: Pixels) -> NDArray[np.float32]:
         """Logits, float32 (N, classes), of prepared uint8 pixels (N, H, W, C), in order."""
         shares = np.array_split(pixels, len(self._classifiers))
         parts = self._pool.map(lambda pair: pair[0].logits(pair[1]), zip(self._classifiers, shares, strict=True))
@@ -136,7 +137,7 @@ def load_split_for(
     dataset: Dataset,
     split: str,
     classes: Sequence[str] | None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Split:
     """The split prepared for this model: the asked classes, else the model's own that the data has, in its order."""
     labels = model.metadata.labels

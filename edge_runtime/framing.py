@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from .console import Progress
 from .dataset import Split
 from .errors import DatasetError
 from .faces import FaceDetector, crop
 from .metadata import InputSpec
-from .preprocess import Image, prepare
+from .preprocess import Image, Pixels, prepare
 
 ENLARGEMENT = 4
 CANVAS = 2  # canvas side in enlarged image sides: the face fills half of the picture
@@ -41,10 +42,10 @@ def through_detector(
     spec: InputSpec,
     detector: FaceDetector,
     margin: float,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Framed:
     """Show every image of a prepared split to a detector. Raises DatasetError when it finds no face at all."""
-    crops: list[Image] = []
+    crops: list[Pixels] = []
     found = np.zeros(len(split), np.bool_)
     for index, pixels in enumerate(split.images):
         picture = scene(pixels, spec)
@@ -60,7 +61,7 @@ def through_detector(
     return Framed(replace(same, images=np.stack(crops)), same, len(split))
 
 
-def scene(pixels: Image, spec: InputSpec) -> Image:
+def scene(pixels: Pixels, spec: InputSpec) -> Image:
     """An image (H, W, C) enlarged in the middle of a canvas of its mean brightness: uint8 BGR."""
     size = (spec.width * ENLARGEMENT, spec.height * ENLARGEMENT)
     code = cv2.COLOR_GRAY2BGR if spec.colour == "grey" else cv2.COLOR_RGB2BGR

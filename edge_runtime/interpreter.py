@@ -19,7 +19,7 @@ from .console import quiet_native
 from .edgetpu import LIBRARY
 from .errors import ModelError, OptionError, RuntimeMissingError
 from .metadata import InputSpec, strip
-from .preprocess import Image, normalise
+from .preprocess import Pixels, normalise
 
 BACKENDS: dict[str, tuple[str, str]] = {
     "litert": ("ai_edge_litert.interpreter", "ai-edge-litert"),
@@ -85,7 +85,7 @@ class TFLiteInterpreter:
         self._staging = np.empty(shape, self._table.dtype)
         self._levels = _all_levels(self.output_quantisation)
 
-    def __call__(self, pixels: Image) -> NDArray[np.float32]:
+    def __call__(self, pixels: Pixels) -> NDArray[np.float32]:
         """Outputs, float32 (classes,), of prepared uint8 pixels (H, W, C). Raises ModelError for any others."""
         if pixels.shape != self._staging.shape[1:] or pixels.dtype != np.uint8:
             wanted = self._staging.shape[1:]

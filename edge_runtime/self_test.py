@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from .atomic import write_atomically
 from .classifier import EmotionClassifier
 from .metadata import InputSpec
-from .preprocess import Image
+from .preprocess import Pixels
 from .zoo import BUNDLED, bundled_models
 
 RECORD = "self-test.json"
@@ -28,7 +28,7 @@ FLOAT_TOLERANCE = 0.02  # of a logit
 SPEED_MODEL = "edge-m"
 
 
-def patterns(spec: InputSpec) -> Image:
+def patterns(spec: InputSpec) -> Pixels:
     """Three test pictures, uint8 (3, H, W, C), made of whole numbers only so that every machine makes the same."""
     y, x, c = np.meshgrid(*(np.arange(n, dtype=np.int64) for n in spec.shape), indexing="ij")
     pictures = [3 * x + 2 * y + 40 * c, x * y // 4 + 30 * c, (x - spec.width // 2) ** 2 + (y - spec.height // 2) ** 2]

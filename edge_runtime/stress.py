@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from .dataset import Split
-from .preprocess import Image
+from .preprocess import Pixels
 
 STRENGTHS: dict[str, tuple[float, float, float]] = {
     "blur": (0.7, 1.2, 2.0),  # standard deviation of a Gaussian, as a share of 48ths of the side
@@ -30,20 +30,20 @@ def degrade(split: Split, kind: str, strength: float, seed: int = 0) -> Split:
     return replace(split, images=np.stack(images).reshape(split.images.shape) if images else split.images)
 
 
-def _blur(image: Image, sigma: float, rng: np.random.Generator) -> Image:
+def _blur(image: Pixels, sigma: float, rng: np.random.Generator) -> Pixels:
     return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma * image.shape[0] / 48), np.uint8)
 
 
-def _darken(image: Image, left: float, rng: np.random.Generator) -> Image:
+def _darken(image: Pixels, left: float, rng: np.random.Generator) -> Pixels:
     return np.asarray(np.rint(image * left), np.uint8)
 
 
-def _noise(image: Image, sigma: float, rng: np.random.Generator) -> Image:
+def _noise(image: Pixels, sigma: float, rng: np.random.Generator) -> Pixels:
     noisy = np.rint(image + rng.normal(0, sigma, image.shape))
     return np.asarray(np.clip(noisy, 0, 255), np.uint8)
 
 
-def _shrink(image: Image, fraction: float, rng: np.random.Generator) -> Image:
+def _shrink(image: Pixels, fraction: float, rng: np.random.Generator) -> Pixels:
     height, width = image.shape[:2]
     small = cv2.resize(
         image, (max(1, round(width * fraction)), max(1, round(height * fraction))), interpolation=cv2.INTER_AREA
@@ -51,14 +51,14 @@ def _shrink(image: Image, fraction: float, rng: np.random.Generator) -> Image:
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
-def _rotate(image: Image, degrees: float, rng: np.random.Generator) -> Image:
+def _rotate(image: Pixels, degrees: float, rng: np.random.Generator) -> Pixels:
     height, width = image.shape[:2]
     angle = degrees if rng.random() < 0.5 else -degrees
     turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0)
     return np.asarray(cv2.warpAffine(image, turn, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
-def _occlude(image: Image, area: float, rng: np.random.Generator) -> Image:
+def _occlude(image: Pixels, area: float, rng: np.random.Generator) -> Pixels:
     covered = image.copy()
     height, width = image.shape[:2]
     h, w = round(height * area**0.5), round(width * area**0.5)
@@ -67,7 +67,7 @@ def _occlude(image: Image, area: float, rng: np.random.Generator) -> Image:
     return covered
 
 
-_CHANGES: dict[str, Callable[[Image, float, np.random.Generator], Image]] = {
+_CHANGES: dict[str, Callable[[Pixels, float, np.random.Generator], Pixels]] = {
     "blur": _blur,
     "darkness": _darken,
     "noise": _noise,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..edge_runtime.errors import OptionError
-from ..edge_runtime.preprocess import Image
+from ..edge_runtime.preprocess import Pixels
 
 NOISE_STD = 24.0
 ERASE_LEAST = 0.02  # of the image's area
@@ -60,7 +60,7 @@ class Augmentation:
             if not least <= value <= most:
                 raise OptionError(f"augmentation.{name} must be from {least:g} to {most:g}, got {value}")
 
-    def __call__(self, images: Image, rng: np.random.Generator) -> Image:
+    def __call__(self, images: Pixels, rng: np.random.Generator) -> Pixels:
         """Augmented copies of uint8 images (N, H, W, C), the same for the same generator state."""
         warped = warp(images, self.sample_affine(images.shape, rng))
         self._resample(warped, rng)
@@ -69,7 +69,7 @@ class Augmentation:
         bias = 255 * rng.uniform(-self.brightness, self.brightness, n) + 127.5 * (1 - gain)
         levels = np.arange(256)
         tables = np.clip(gain[:, None] * levels + bias[:, None] + 0.5, 0, 255).astype(np.uint8)
-        result: Image = tables[np.arange(n)[:, None], warped.reshape(n, -1)].reshape(warped.shape)
+        result: Pixels = tables[np.arange(n)[:, None], warped.reshape(n, -1)].reshape(warped.shape)
         self._add_noise(result, rng)
         self._erase(result, rng)
         return result
@@ -87,7 +87,7 @@ class Augmentation:
         offset = centre - np.einsum("nij,nj->ni", linear, centre + shift)
         return np.concatenate([linear, offset[:, :, None]], axis=2).astype(np.float32)
 
-    def _resample(self, images: Image, rng: np.random.Generator) -> None:
+    def _resample(self, images: Pixels, rng: np.random.Generator) -> None:
         if not self.resample:
             return
         height, width, channels = images.shape[1:]
@@ -97,14 +97,14 @@ class Augmentation:
             small = cv2.resize(images[i], small_wh, interpolation=cv2.INTER_AREA)
             images[i] = cv2.resize(small, (width, height)).reshape(height, width, channels)
 
-    def _add_noise(self, images: Image, rng: np.random.Generator) -> None:
+    def _add_noise(self, images: Pixels, rng: np.random.Generator) -> None:
         if not self.noise:
             return
         for i in np.flatnonzero(rng.random(len(images)) < self.noise):
             grain = rng.uniform(0, NOISE_STD) * rng.standard_normal(images[i].shape, np.float32)
             images[i] = np.clip(images[i] + grain + 0.5, 0, 255)
 
-    def _erase(self, images: Image, rng: np.random.Generator) -> None:
+    def _erase(self, images: Pixels, rng: np.random.Generator) -> None:
         height, width = images.shape[1:3]
         for i in np.flatnonzero(rng.random(len(images)) < self.erase):
             area = rng.uniform(ERASE_LEAST, self.erase_area) * height * width
@@ -114,7 +114,7 @@ class Augmentation:
             images[i, y : y + h, x : x + w] = rng.integers(0, 256, (h, w, images.shape[3]), dtype=np.uint8)
 
 
-def warp(images: Image, affine: NDArray[np.float32]) -> Image:
+def warp(images: Pixels, affine: NDArray[np.float32]) -> Pixels:
     """Warp each image (N, H, W, C) by its own output-to-input transform (N, 2, 3); bilinear, edges replicated."""
     n, height, width, channels = images.shape
     chunk = max(1, _REMAP_ROWS // height)

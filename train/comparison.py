@@ -11,9 +11,12 @@ import typer
 
 from ..edge_runtime import console, options
 from ..edge_runtime.cli import main
+from ..edge_runtime.dataset import open_dataset
 from ..edge_runtime.errors import OptionError
+from ..edge_runtime.evaluate import evaluate, load_split_for
 from ..edge_runtime.metrics import PairedComparison, compare
 from .checkpoint import LAST_FILE
+from .keras_model import KerasClassifier
 from .runs import read_run
 
 WITHOUT = ("name", "description")
@@ -84,10 +87,6 @@ def comparison(
 
 def compare_runs(runs: list[Path], data: Path, split: str) -> list[ComparedRun]:
     """Evaluate the runs' last epochs. Raises OptionError when they have other classes than the first."""
-    from ..edge_runtime.dataset import open_dataset
-    from ..edge_runtime.evaluate import evaluate, load_split_for
-    from .keras_model import KerasClassifier
-
     dataset, compared, first = open_dataset(data), [], None
     settings = {run: dict(_settings(read_run(run)["config"])) for run in runs}
     with console.progress("evaluating") as bar:

@@ -15,7 +15,7 @@ from ..edge_runtime import metadata as model_metadata
 from ..edge_runtime.console import quiet_native
 from ..edge_runtime.errors import ModelError, RuntimeMissingError
 from ..edge_runtime.metadata import ModelMetadata
-from ..edge_runtime.preprocess import Image, normalise
+from ..edge_runtime.preprocess import Pixels, normalise
 
 BATCH = 256
 
@@ -101,7 +101,7 @@ class KerasClassifier:
             raise ModelError(f"{path} has {classes} outputs but {len(metadata.labels)} labels")
         return cls(model, metadata)
 
-    def logits(self, pixels: Image) -> NDArray[np.float32]:
+    def logits(self, pixels: Pixels) -> NDArray[np.float32]:
         """Logits, float32 (N, classes), of uint8 pixels (N, H, W, C)."""
         import keras
 

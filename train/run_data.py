@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ..edge_runtime.console import Progress
 from ..edge_runtime.dataset import Dataset, Split, require_every_class
 from .cleaning import Findings, clean
 from .config import TrainConfig
@@ -37,7 +37,7 @@ class RunData:
         }
 
 
-def load_data(dataset: Dataset, config: TrainConfig, progress: Callable[[int, int], None] | None = None) -> RunData:
+def load_data(dataset: Dataset, config: TrainConfig, progress: Progress | None = None) -> RunData:
     """Load, subset, limit and clean the splits; copies of validation images go even where the limit drops the original.
 
     Raises DatasetError when a class has no image in one of them.

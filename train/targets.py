@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..edge_runtime.atomic import write_atomically
 from ..edge_runtime.classifier import LogitsModel
+from ..edge_runtime.console import Progress
 from ..edge_runtime.dataset import Split
 from ..edge_runtime.errors import DatasetError, EdgeEmotionError, OptionError
 from ..edge_runtime.labels import class_indices
@@ -34,7 +35,7 @@ def training_targets(
     split: Split,
     config: TrainConfig,
     teachers: Sequence[LogitsModel] = (),
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Targets:
     """The targets of a run, as its preset and settings say. Raises OptionError or DatasetError like the parts."""
     targets = hard_targets(split, config.preset.label_smoothing)
@@ -80,9 +81,7 @@ def balanced(targets: Targets, split: Split, exponent: float) -> Targets:
     return np.asarray(targets * (weights / weights.mean())[:, None], np.float32)
 
 
-def teacher_labels(
-    teachers: Sequence[LogitsModel], split: Split, progress: Callable[[int, int], None] | None = None
-) -> Targets:
+def teacher_labels(teachers: Sequence[LogitsModel], split: Split, progress: Progress | None = None) -> Targets:
     """The mean probabilities that teachers give each image and its mirror image, over the classes of the split.
 
     Raises OptionError when a teacher lacks one of these classes or takes another size or colour of image.

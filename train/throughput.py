@@ -11,10 +11,16 @@ import typer
 
 from ..edge_runtime import console, options
 from ..edge_runtime.cli import main
+from ..edge_runtime.dataset import open_dataset
 from .augment import Augmentation
+from .batches import Batches
 from .config import TrainConfig
+from .keras_model import import_keras
 from .presets import Preset, get_preset
-from .run_data import RunData
+from .record import describe_device
+from .run_data import RunData, load_data
+from .targets import hard_targets
+from .trainer import compiled
 
 MIN_SECONDS, MIN_BATCHES = 3.0, 5
 
@@ -32,11 +38,6 @@ def throughput(
 
     Example: `python -m edge_emotion.train.throughput --data faces.zip --preset edge-s`
     """
-    from ..edge_runtime.dataset import open_dataset
-    from .keras_model import import_keras
-    from .record import describe_device
-    from .run_data import load_data
-
     with console.foreign_output_to_stderr():
         dataset = open_dataset(data)
         config = TrainConfig(get_preset(preset), dataset.classes, precision=precision)
@@ -61,9 +62,6 @@ def throughput(
 
 def batches_per_s(preset: Preset, data: RunData, augmentation: Augmentation | None) -> float:
     """How many batches one thread makes a second."""
-    from .batches import Batches
-    from .targets import hard_targets
-
     batches = Batches(data.train, hard_targets(data.train), preset.input, preset.batch_size, 0, augmentation)
     steps = itertools.count()
     return _rate(lambda: batches[next(steps)])
@@ -71,10 +69,6 @@ def batches_per_s(preset: Preset, data: RunData, augmentation: Augmentation | No
 
 def steps_per_s(config: TrainConfig, data: RunData) -> float:
     """How many training steps the backend makes a second on a batch that is ready."""
-    from .batches import Batches
-    from .targets import hard_targets
-    from .trainer import compiled
-
     preset = config.preset
     batches = Batches(data.train, hard_targets(data.train), preset.input, preset.batch_size, 0)
     model = compiled(config, batches.per_epoch)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..edge_runtime.console import Progress
 from ..edge_runtime.errors import EdgeEmotionError
 from ..edge_runtime.evaluate import open_model
 from ..edge_runtime.metadata import Measurement, ModelMetadata
@@ -40,9 +41,9 @@ def train(
     *,
     resume: bool = False,
     on_epoch: Callable[[EpochResult], None] | None = None,
-    on_step: Callable[[int, int], None] | None = None,
+    on_step: Progress | None = None,
     on_start: Callable[[str, str], None] | None = None,
-    on_teachers: Callable[[int, int], None] | None = None,
+    on_teachers: Progress | None = None,
 ) -> Metrics:
     """Train, or go on with the run in `out`, and return the best epoch's validation metrics.
 
@@ -99,7 +100,7 @@ class _Run:
     export: Any
     state: Checkpoint
 
-    def fit(self, on_epoch: Callable[[EpochResult], None] | None, on_step: Callable[[int, int], None] | None) -> None:
+    def fit(self, on_epoch: Callable[[EpochResult], None] | None, on_step: Progress | None) -> None:
         """Train the epochs that are missing."""
         done, epochs = len(self.state.history), self.config.preset.epochs
         if done >= epochs:
@@ -169,9 +170,7 @@ class _Run:
         )
 
 
-def _epoch_end(
-    run: _Run, on_epoch: Callable[[EpochResult], None] | None, on_step: Callable[[int, int], None] | None
-) -> Any:
+def _epoch_end(run: _Run, on_epoch: Callable[[EpochResult], None] | None, on_step: Progress | None) -> Any:
     """A Keras callback that tells of each step and finishes each epoch."""
     import keras
 
@@ -201,9 +200,7 @@ def _make_reproducible(keras: Any, seed: int) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def _targets(
-    config: TrainConfig, data: RunData, out: Path, resume: bool, on_teachers: Callable[[int, int], None] | None
-) -> Targets:
+def _targets(config: TrainConfig, data: RunData, out: Path, resume: bool, on_teachers: Progress | None) -> Targets:
     """Those of a new run, or those that the run in `out` kept: its teachers need not be there any more."""
     if resume and config.soft:
         return load_targets(out)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from edge_emotion.edge_runtime.dataset import Split
 from edge_emotion.edge_runtime.metadata import InputSpec, ModelMetadata
-from edge_emotion.edge_runtime.preprocess import Image
+from edge_emotion.edge_runtime.preprocess import Pixels
 
 LABELS = ("dark", "grey", "bright")
 SPEC = InputSpec(8, 8)
@@ -43,7 +43,7 @@ def declared() -> ModelMetadata:
     return ModelMetadata(LABELS, SPEC, name="shades")
 
 
-def random_images(n: int, spec: InputSpec, low: int = 0, high: int = 256) -> Image:
+def random_images(n: int, spec: InputSpec, low: int = 0, high: int = 256) -> Pixels:
     """Images (n, H, W, C) uint8 of independent pixels from `low` to below `high`, the same at every call."""
     return np.random.default_rng(n).integers(low, high, (n, *spec.shape), np.uint8)
 

@@ -6,7 +6,7 @@ import pytest
 from edge_emotion.edge_runtime.dataset import Split
 from edge_emotion.edge_runtime.errors import DatasetError, EdgeEmotionError, OptionError
 from edge_emotion.edge_runtime.metadata import InputSpec, ModelMetadata
-from edge_emotion.edge_runtime.preprocess import Image
+from edge_emotion.edge_runtime.preprocess import Pixels
 from edge_emotion.train.config import TrainConfig
 from edge_emotion.train.presets import get_preset
 from edge_emotion.train.targets import (
@@ -38,7 +38,7 @@ class Fake:
     def __init__(self, labels: tuple[str, ...] = ("neutral", "sad", "happy", "angry"), side: int = 4) -> None:
         self.metadata = ModelMetadata(labels, InputSpec(side, side), name="fake")
 
-    def logits(self, pixels: Image) -> np.ndarray:
+    def logits(self, pixels: Pixels) -> np.ndarray:
         half = pixels.shape[2] // 2
         values = np.zeros((len(pixels), len(self.metadata.labels)), np.float32)
         sides = pixels.astype(np.float32)
