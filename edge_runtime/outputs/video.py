@@ -80,7 +80,8 @@ class AnnotatedVideo(Output):
     def _begin(self) -> None:
         times = [time_s for time_s, _ in self._held]
         steps = np.diff(times)
-        self._fps = float(np.clip(1 / np.median(steps), 1, 120)) if steps.size and np.median(steps) > 0 else 25.0
+        rate = float(np.clip(1 / np.median(steps), 1, 120)) if steps.size and np.median(steps) > 0 else 25.0
+        self._fps = round(rate, 2)  # MPEG-4 counts time in at most 65535 parts of a second, OpenCV in powers of ten
         first = self._held[0][1]
         self._size_wh = (first.shape[1], first.shape[0])
         codec = cv2.VideoWriter.fourcc(*CODECS[self._path.suffix.lower()])

@@ -265,6 +265,16 @@ def test_a_video_has_every_frame_at_the_sources_rate_with_faces_drawn(tmp_path: 
     assert pictures[0].max() > 150
 
 
+@pytest.mark.parametrize("suffix", [".avi", ".mkv", ".mp4", ".mov"])
+def test_a_video_takes_any_frame_rate(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    with AnnotatedVideo(path) as output:
+        for frame in range(10):
+            output.write(result(frame, time_s=frame / 93.4731), picture())
+    pictures, rate = read_back(path)
+    assert (len(pictures), rate) == (10, pytest.approx(93.47, rel=0.02))
+
+
 def test_a_video_stays_in_time_when_the_camera_stutters(tmp_path: Path) -> None:
     times = [*np.arange(20) / 10, *(np.arange(20) / 10 + 3.0)]
     with AnnotatedVideo(tmp_path / "out.avi") as output:
