@@ -1,7 +1,8 @@
 """Faces moved along with the picture on the frames between two detections.
 
 Median flow (Kalal, Mikolajczyk, Matas 2010): a grid of points inside the box is traced by sparse optical flow to the
-next frame; the box moves by the median shift and grows by the median change of distance between the points.
+next frame, and back; points that do not come back to where they began are left out, as what they showed is covered or
+gone. The box moves by the median shift and grows by the median change of distance between the points.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ WORKING_SIDE = 320  # pixels of the longer side: flow needs no more, and costs i
 GRID = 5  # points a side of the box
 WINDOW = (15, 15)
 LEVELS = 2
+RETURN = 1.0  # reduced pixels from its beginning to which a point must come back
 ENOUGH = GRID * GRID // 2  # points that must be found again, else the face is lost
 
 
@@ -55,21 +57,30 @@ class Follower:
 
     def _move(self, before: Image, after: Image, face: Face) -> Face | None:
         points = _grid(face.box_xywh, self._scale)
-        there, found, _ = cv2.calcOpticalFlowPyrLK(
-            before,
-            after,
-            points.reshape(-1, 1, 2),
-            None,  # type: ignore[call-overload]
-            winSize=WINDOW,
-            maxLevel=LEVELS,
-        )
-        ok = found.ravel() == 1
+        there, found = _traced(before, after, points)
+        back, found_back = _traced(after, before, there)
+        ok = found & found_back & (np.linalg.norm(back - points, axis=1) < RETURN)
         if np.count_nonzero(ok) < ENOUGH:
             return None
-        old, new = points[ok], there.reshape(-1, 2)[ok]
+        old, new = points[ok], there[ok]
         shift = np.median(new - old, axis=0) * self._scale
         growth = _growth(old, new)
         return _shifted(face, (float(shift[0]), float(shift[1])), growth)
+
+
+def _traced(
+    before: Image, after: Image, points: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Where points (N, 2) of one image are in another, and which of them were found (N,)."""
+    there, found, _ = cv2.calcOpticalFlowPyrLK(
+        before,
+        after,
+        points.reshape(-1, 1, 2),
+        None,  # type: ignore[call-overload]
+        winSize=WINDOW,
+        maxLevel=LEVELS,
+    )
+    return np.asarray(there.reshape(-1, 2), np.float32), found.ravel() == 1
 
 
 def _reduced(image: Image) -> tuple[Image, float]:

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from .errors import OptionError
 from .faces.detector import Face
 
+STALL_S = 10.0  # how long a face of the frame before is remembered when no frame comes
+
 
 @dataclass
 class Track:
@@ -33,20 +35,27 @@ class Track:
         return (x + self.speed_xy[0] * passed, y + self.speed_xy[1] * passed, w, h)
 
     def move(self, box_xywh: tuple[int, int, int, int], time_s: float) -> None:
-        """The face was seen here. Half of the new speed is kept, so that a trembling box does not run away."""
+        """The face was seen here. In each 1/30 s half of the speed is renewed, so that a trembling box, or frames that
+        come in a burst, do not make it run away.
+        """
         passed = time_s - self.seen_s
         if passed > 0:
+            keep = 0.5 ** (30 * passed)
             (x, y, w, h), (left, top, width, height) = self.box_xywh, box_xywh
             new = ((left + width / 2 - x - w / 2) / passed, (top + height / 2 - y - h / 2) / passed)
-            self.speed_xy = ((self.speed_xy[0] + new[0]) / 2, (self.speed_xy[1] + new[1]) / 2)
+            self.speed_xy = (
+                keep * self.speed_xy[0] + (1 - keep) * new[0],
+                keep * self.speed_xy[1] + (1 - keep) * new[1],
+            )
         self.box_xywh, self.seen_s = box_xywh, time_s
 
 
 class Tracker:
     """Gives each face the id of the track its box overlaps most, or a new one.
 
-    min_overlap: intersection over union from which two boxes are one face. max_gap_s: how long an unseen face keeps
-    its id.
+    A face is looked for where its speed takes it, then where it was: after a stall frames may come late or be lost.
+    min_overlap: intersection over union from which two boxes are one face. max_gap_s: how long a face keeps its id
+    that is not in the frames; one that is keeps it through a stall of up to 10 s, and at any frame rate above 0.1.
     """
 
     def __init__(self, min_overlap: float = 0.2, max_gap_s: float = 1.0) -> None:
@@ -56,6 +65,7 @@ class Tracker:
         self._max_gap_s = max_gap_s
         self._tracks: list[Track] = []
         self._next_id = 1
+        self._updated_s = 0.0
 
     @property
     def tracks(self) -> tuple[Track, ...]:
@@ -63,12 +73,16 @@ class Tracker:
         return tuple(self._tracks)
 
     def update(self, faces: Sequence[Face], time_s: float) -> list[int]:
-        """The id of each face, in the order given. Tracks unseen for longer than the gap are dropped first."""
-        self._tracks = [track for track in self._tracks if time_s - track.seen_s <= self._max_gap_s]
+        """The id of each face, in the order given. Tracks unseen for too long are dropped first."""
+        self._tracks = [track for track in self._tracks if time_s - track.seen_s <= self._memory_s(track)]
+        self._updated_s = time_s
         boxes = np.array([face.box_xywh for face in faces], np.float64).reshape(-1, 4)
         expected = np.array([track.expected_box(time_s) for track in self._tracks], np.float64).reshape(-1, 4)
+        seen = np.array([track.box_xywh for track in self._tracks], np.float64).reshape(-1, 4)
+        near = overlaps(boxes, expected)
+        scores = np.where(near >= self._min_overlap, 1 + near, overlaps(boxes, seen))
         ids = [0] * len(faces)
-        for row, column in _best_pairs(overlaps(boxes, expected), self._min_overlap):
+        for row, column in _best_pairs(scores, self._min_overlap):
             self._tracks[column].move(faces[row].box_xywh, time_s)
             ids[row] = self._tracks[column].id
         for index, face in enumerate(faces):
@@ -81,6 +95,9 @@ class Tracker:
     def reset(self) -> None:
         """Forget every face; ids go on counting."""
         self._tracks.clear()
+
+    def _memory_s(self, track: Track) -> float:
+        return max(STALL_S, self._max_gap_s) if track.seen_s == self._updated_s else self._max_gap_s
 
 
 def overlaps(a_xywh: NDArray[np.float64], b_xywh: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -40,6 +40,36 @@ def test_a_drift_of_many_frames_stays_small() -> None:
     np.testing.assert_allclose(faces[0].box_xywh, (290, 200, 120, 120), atol=6)
 
 
+def smooth(seed: int) -> Image:
+    """A picture of soft shapes, in which anything can be traced to somewhere."""
+    random = np.random.default_rng(seed)
+    picture = np.full((480, 640), 120, np.float32)
+    for side in (8, 16, 32, 64, 128):
+        coarse = random.normal(0, 40, (480 // side + 1, 640 // side + 1)).astype(np.float32)
+        picture += cv2.resize(coarse, (640, 480), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(np.clip(picture, 0, 255), np.uint8)
+
+
+def test_a_face_that_another_picture_covers_is_lost() -> None:
+    follower = Follower()
+    for seed in range(20):
+        follower.see(smooth(seed))
+        assert follower.follow(smooth(100 + seed), [Face((140, 130, 360, 300))]) == []
+
+
+def test_a_face_is_followed_through_a_noisy_picture() -> None:
+    random = np.random.default_rng(0)
+    follower = Follower()
+    faces = [FACE]
+    for step in range(10):
+        picture = moved(smooth(0), 5 * step, 0) + random.normal(0, 8, (480, 640))
+        if step == 0:
+            follower.see(np.asarray(np.clip(picture, 0, 255), np.uint8))
+        else:
+            faces = follower.follow(np.asarray(np.clip(picture, 0, 255), np.uint8), faces)
+    np.testing.assert_allclose(faces[0].box_xywh, (305, 180, 120, 120), atol=8)
+
+
 def test_nothing_seen_before_follows_nothing() -> None:
     follower = Follower()
     assert not follower.ready

@@ -60,6 +60,36 @@ def test_a_moving_face_is_met_where_it_should_be_after_a_gap() -> None:
     assert tracker.update(at((140, 0, 40, 40)), 1.4) == ids  # 50 pixels on: no overlap with where it was
 
 
+@pytest.mark.parametrize("speed", [0, 30, 120, 300])
+@pytest.mark.parametrize("side", [60, 100, 150])
+def test_an_id_lives_through_frames_that_are_held_up_and_come_in_a_burst(side: int, speed: int) -> None:
+    """Each 2 seconds a network holds 0.4 s of frames back, which then arrive 4 ms apart."""
+    tracker, ids, arrived = Tracker(), set(), 0.0
+    for frame in range(250):
+        taken = frame / 25
+        released = taken - taken % 2 + 0.4 if taken >= 2 and taken % 2 < 0.4 else taken
+        arrived = max(released, arrived + 0.004)
+        tremble = frame * 7 % 3 - 1
+        ids.update(tracker.update(at((round(speed * taken) + tremble, 0, side, side)), arrived))
+    assert ids == {1}
+
+
+def test_faces_that_cross_unseen_are_not_taken_for_each_other() -> None:
+    tracker = Tracker()
+    for frame in range(60):
+        time_s = frame / 25
+        there, back = (round(200 * time_s), 0, 80, 80), (400 - round(200 * time_s), 10, 80, 80)
+        if not 0.8 < time_s < 1.2:
+            assert tracker.update(at(there, back), time_s) == [1, 2]
+
+
+def test_a_face_in_each_frame_keeps_its_id_however_slowly_they_come() -> None:
+    tracker = Tracker(max_gap_s=1.0)
+    times = [0.0, 1.3, 3.8, 3.83, 13.8]
+    assert [tracker.update(at((10 + i % 2, 10, 40, 40)), time_s) for i, time_s in enumerate(times)] == [[1]] * 5
+    assert tracker.update(at((10, 10, 40, 40)), 24.0) == [2]
+
+
 def test_reset_forgets_faces_and_never_gives_an_id_twice() -> None:
     tracker = Tracker()
     (first,) = tracker.update(at((0, 0, 40, 40)), 0.0)
