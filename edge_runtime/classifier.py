@@ -22,7 +22,7 @@ from .interpreter import BACKENDS, TFLiteInterpreter, load_backend, open_interpr
 from .labels import class_indices, select_classes
 from .metadata import ModelMetadata, strip
 from .metrics import softmax
-from .preprocess import Image, prepare
+from .preprocess import Image, Pixels, prepare
 
 SUM_TOLERANCE = 0.03
 """How far the sum of seven probabilities in steps of 1/256 may be from 1, with a step to spare for the kernel."""
@@ -33,7 +33,7 @@ class LogitsModel(Protocol):
 
     metadata: ModelMetadata
 
-    def logits(self, pixels: Image) -> NDArray[np.float32]:
+    def logits(self, pixels: Pixels) -> NDArray[np.float32]:
         """Logits, float32 (N, classes), of prepared uint8 pixels (N, H, W, C)."""
         ...
 
@@ -80,7 +80,8 @@ class EmotionClassifier:
 
         model: a path, the name of a bundled model, or the file's bytes. metadata: for a file that carries none, or in
         place of its own. classes: report only these, renormalised. device: `cpu`, or an Edge TPU as `usb`, `usb:0`,
-        `pci:0`; `auto` takes one for a model compiled for it. Where none works, that is said and the CPU is used.
+        `pci:0`; `auto` takes one for a model compiled for it. Where none works, or the model is not compiled for it,
+        that is said and the CPU is used.
         Raises ModelError, RuntimeMissingError, or OptionError for an unknown backend or device.
         """
         name, content = _read(model)
@@ -90,6 +91,7 @@ class EmotionClassifier:
                 f"{name} is not a TFLite file{f': edge-emotion convert {name} makes one' if keras else ''}"
             )
         name, content, tpu = _place(name, content, backend, device)
+        self._name = name
         self.device = "cpu" if tpu is None else f"edgetpu {tpu}".strip()
         """Where it runs."""
         known = metadata or model_metadata.parse(content)
@@ -131,7 +133,7 @@ class EmotionClassifier:
         """How far two neighbouring output values are apart; 0 for a model with float outputs."""
         return self._interpreter.output_quantisation.scale
 
-    def logits(self, pixels: Image) -> NDArray[np.float32]:
+    def logits(self, pixels: Pixels) -> NDArray[np.float32]:
         """Logits of all the model's classes, float32 (N, classes), of prepared uint8 pixels (N, H, W, C)."""
         if len(pixels) == 0:
             return np.zeros((0, len(self.metadata.labels)), np.float32)
@@ -141,11 +143,16 @@ class EmotionClassifier:
         """The apparent expression of one face crop, uint8 grey (H, W) or BGR (H, W, 3), of any size."""
         return self.predict_prepared(prepare(crop, self.metadata.input))
 
-    def predict_prepared(self, pixels: Image) -> Prediction:
-        """The apparent expression of one face as prepared uint8 pixels (H, W, C), see `preprocess.prepare`."""
+    def predict_prepared(self, pixels: Pixels) -> Prediction:
+        """The apparent expression of one face as prepared uint8 pixels (H, W, C), see `preprocess.prepare`.
+
+        Raises ModelError when the model computes no numbers.
+        """
         values = to_logits(self._interpreter(pixels), self.metadata)
         chosen = values if self._chosen is None else values[self._chosen]
         probabilities = softmax(chosen, self.metadata.temperature)
+        if not np.isfinite(probabilities).all():
+            raise ModelError(f"{self._name} gives NaN in place of probabilities: copy or convert it again")
         return Prediction(dict(zip(self.labels, probabilities.tolist(), strict=True)))
 
     def close(self) -> None:
@@ -189,7 +196,12 @@ def _place(name: str, content: bytes, backend: str, device: str) -> tuple[str, b
     if device == "cpu":
         return *edgetpu.cpu_version(name, content, "the device is cpu"), None
     wanted = edgetpu.check_device(device)
-    if device == "auto" and not compiled:
+    if not compiled:
+        if device != "auto":
+            note(
+                f"{name} is not compiled for the Edge TPU: running it on the CPU "
+                f"(edge-emotion convert {name} --edgetpu compiles an int8 one)"
+            )
         return name, content, None
     runtime, _ = load_backend(backend)
     reason = edgetpu.refusal(strip(content), BACKENDS[runtime][0], wanted)

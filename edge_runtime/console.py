@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 _real_stdout: TextIO | None = None
 _redirecting = threading.RLock()  # two threads that redirect stderr at once would lose it for good
@@ -40,8 +40,9 @@ def emit_json(document: Mapping[str, Any] | Sequence[Any]) -> None:
 
 
 def note(text: str) -> None:
-    """A message that is not the result, on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """A message that is not the result, on stderr. Nobody listening there is no reason to end what goes on."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
@@ -120,25 +121,33 @@ def percent_ci(fraction: float, interval: tuple[float, float]) -> str:
 @contextlib.contextmanager
 def quiet_native() -> Iterator[None]:
     """Hold back what is written to stderr, by native code and every thread; replayed only when the block raises."""
-    with _redirecting:
+    with _redirecting, contextlib.ExitStack() as stack:
         try:
             stderr = sys.__stderr__.fileno() if sys.__stderr__ else 2
+            held = stack.enter_context(_scratch())
             saved = os.dup(stderr)
         except (OSError, ValueError):
             yield
             return
-        with tempfile.TemporaryFile() as held:
-            os.dup2(held.fileno(), stderr)
-            try:
-                yield
-            except BaseException:
-                os.dup2(saved, stderr)
-                held.seek(0)
+        os.dup2(held.fileno(), stderr)
+        try:
+            yield
+        except BaseException:
+            os.dup2(saved, stderr)
+            held.seek(0)
+            with contextlib.suppress(OSError):
                 os.write(stderr, held.read())
-                raise
-            finally:
-                os.dup2(saved, stderr)
-                os.close(saved)
+            raise
+        finally:
+            os.dup2(saved, stderr)
+            os.close(saved)
+
+
+def _scratch() -> BinaryIO:
+    """A file in memory where there are such, as the disk may be full. Raises OSError when there can be none."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("held"), "w+b")
+    return tempfile.TemporaryFile()
 
 
 def quiet_opencv() -> None:

@@ -68,9 +68,7 @@ class Follower:
         return _shifted(face, (float(shift[0]), float(shift[1])), growth)
 
 
-def _traced(
-    before: Image, after: Image, points: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def _traced(before: Image, after: Image, points: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Where points (N, 2) of one image are in another, and which of them were found (N,)."""
     there, found, _ = cv2.calcOpticalFlowPyrLK(
         before,

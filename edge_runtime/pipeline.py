@@ -13,6 +13,7 @@ import numpy as np
 from .cameras import Camera, Frame, open_camera
 from .classifier import EmotionClassifier, Prediction
 from .faces import Face, FaceDetector, crop, open_detector
+from .faces.whole import WholeImage
 from .following import Follower
 from .outputs.choice import open_outputs
 from .outputs.output import Output, ViewerClosed
@@ -52,7 +53,8 @@ class Pipeline:
         self.outputs = tuple(outputs)
         self.tracker = tracker or Tracker()
         self._smoothing = smoothing or Smoothing()
-        self.pace = Pace(detect_every, detector.stride)
+        is_whole = isinstance(detector, WholeImage)  # the picture is the face: nothing moves in it
+        self.pace = Pace(1 if is_whole else detect_every, detector.stride)
         self._follower = Follower()
         self._faces: list[Face] = []
         self._labels: dict[int, SteadyLabel] = {}

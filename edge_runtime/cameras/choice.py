@@ -90,7 +90,8 @@ def is_live(source: str) -> bool:
 
 
 def _is_usb(source: str) -> bool:
-    return source.isdecimal() or source.startswith("/dev/")
+    path = Path(source)  # /dev/shm holds files and folders
+    return source.isdecimal() or (source.startswith("/dev/") and not path.is_file() and not path.is_dir())
 
 
 def _is_remote_file(url: str) -> bool:

@@ -13,6 +13,7 @@ from ..preprocess import Image
 from .live import Capture
 
 TIMEOUT_MS = 5000
+TIMEOUTS = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT_MS)
 USER_INFO = re.compile(r"^(?:[^/?]*@|[^/?@\[]*:(?!\d*(?:[/?]|$)).*@)")
 """What comes before a host: up to the last @; also past a / or ? when what follows the colon is no port, so that it is
 a password with these characters in it, not escaped."""
@@ -29,9 +30,8 @@ class StreamCapture(Capture):
     def __init__(self, url: str) -> None:
         """Connect. Raises DeviceError when nothing that can be decoded answers within 5 s."""
         self._name = without_password(url)
-        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT_MS]
         quiet_opencv()
-        self._video = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
+        self._video = cv2.VideoCapture(url, cv2.CAP_FFMPEG, TIMEOUTS)
         if not self._video.isOpened():
             raise DeviceError(
                 f"{self._name} does not answer with a stream: is the address right, and the user allowed?"

@@ -10,7 +10,7 @@ import numpy as np
 from ..console import note, printable, quiet_opencv
 from ..errors import DeviceError
 from .camera import Camera, Frame
-from .stream import without_password
+from .stream import TIMEOUTS, without_password
 
 HIGHEST_FPS = 1000.0  # above it the header is wrong: 90,000 is a clock rate, not a frame rate
 
@@ -23,14 +23,21 @@ class VideoFile(Camera):
     def __init__(self, source: str | Path) -> None:
         """Open the file, or an HTTP URL of one.
 
-        Raises DeviceError when it is missing, empty, or no video that OpenCV can decode.
+        Raises DeviceError when it is missing, empty, or no video that OpenCV can decode, or does not answer within 5 s.
         """
         self.source = without_password(str(source))
-        if "://" not in self.source:
-            _check_file(Path(source))
+        self._is_remote = "://" in self.source
         quiet_opencv()
-        self._video = cv2.VideoCapture(str(source))
+        if self._is_remote:
+            self._video = cv2.VideoCapture(str(source), cv2.CAP_FFMPEG, TIMEOUTS)
+        else:
+            _check_file(Path(source))
+            self._video = cv2.VideoCapture(str(source))
         if not self._video.isOpened():
+            if self._is_remote:
+                raise DeviceError(
+                    f"{self.source} does not answer with a video: is the address right, and the user allowed?"
+                )
             raise DeviceError(
                 f"{self.source} is not a video that OpenCV can decode: convert it to MP4 (H.264) or MJPEG AVI"
             )
@@ -41,7 +48,7 @@ class VideoFile(Camera):
         self._time_s = 0.0
 
     def read(self) -> Frame | None:
-        """The next frame, or None at the end."""
+        """The next frame, or None at the end, also of a server that says nothing for 5 s."""
         found, image = self._video.read()
         if not found:
             self._report_end()
@@ -68,7 +75,8 @@ class VideoFile(Camera):
         if self._index == 0:
             raise DeviceError(f"{self.source} holds no frame that can be decoded: is the file complete?")
         if self._index < self._announced - 1:  # containers round: one missing frame is no damage
-            note(f"{self.source} ends after {self._index} of {self._announced} frames: the file is cut off or damaged")
+            why = "the server gives no more of it, or the file" if self._is_remote else "the file"
+            note(f"{self.source} ends after {self._index} of {self._announced} frames: {why} is cut off or damaged")
 
 
 def _check_file(path: Path) -> None:

@@ -10,12 +10,15 @@ from ..preprocess import Image
 from ..results import FrameResult
 from .output import Output
 
+PATIENCE_S = 1.5  # with an output that takes nothing any more, when a live run ends
+
 
 class Queued(Output):
     """Hands frames to another output through a bounded queue.
 
     wait: when the queue is full the pipeline waits (a file: nothing may be lost); otherwise the frame is dropped and
-    counted (a live camera). `close` writes what is queued first. An error of the output is raised by the next `write`.
+    counted (a live camera). `close` writes what is queued first, for a live camera as long as one frame is taken in
+    1.5 s. An error of the output is raised by the next `write`.
     """
 
     def __init__(self, output: Output, *, wait: bool, limit: int = 64) -> None:
@@ -50,11 +53,22 @@ class Queued(Output):
                 return
             self._closing = True
             self._changed.notify_all()
-        self._thread.join()
-        self._output.close()
+        if self._is_written():
+            self._output.close()
         if self.dropped:
             note(f"{type(self._output).__name__} was too slow for {self.dropped} frames, which it lacks")
         self._raise_error()
+
+    def _is_written(self) -> bool:
+        """Whether all that was queued got through; what did not counts as dropped, and the thread is left behind."""
+        left = -1
+        while self._thread.is_alive() and left != len(self._queue):
+            left = len(self._queue)
+            self._thread.join(None if self._wait else PATIENCE_S)
+        if not self._thread.is_alive():
+            return True
+        self.dropped += len(self._queue)
+        return False
 
     def _work(self) -> None:
         while True:

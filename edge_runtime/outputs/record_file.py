@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from io import FileIO
@@ -48,8 +49,7 @@ class RecordFile:
                 raise self._refused(error) from error
         text = line if self._size else self._header + line  # stdout is new until the first line
         if self._file is None:
-            sys.stdout.write(text)
-            sys.stdout.flush()
+            _to_stdout(text)
             self._size += len(text)
         else:
             self._write(self._file, text.encode())
@@ -108,3 +108,15 @@ class RecordFile:
 
     def _refused(self, error: OSError) -> OutputError:
         return OutputError(f"cannot write {self._path}: {error.strerror or error}")
+
+
+def _to_stdout(text: str) -> None:
+    """Past the lock of `sys.stdout`, for which the end of the program would wait while nobody reads."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except io.UnsupportedOperation:  # captured by a test or an embedding program
+        sys.stdout.write(text)
+        return
+    data = text.encode()
+    while data:
+        data = data[os.write(descriptor, data) :]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TextIO
 
 from ..preprocess import Image
@@ -16,7 +17,10 @@ SMOOTH = 0.9  # of the shown rates
 
 
 class Terminal(Output):
-    """Rewrites one line with rates and faces, five times a second. The caller asks it only for a terminal."""
+    """Rewrites one line with rates and faces, five times a second. The caller asks it only for a terminal.
+
+    A terminal that is gone ends nothing.
+    """
 
     needs_image = False
 
@@ -51,12 +55,15 @@ class Terminal(Output):
     def close(self) -> None:
         """End the line."""
         if self._used:
-            self._stream.write("\n")
-            self._stream.flush()
+            self._write("\n")
             self._used = False
 
     def _show(self, text: str) -> None:
         width = shutil.get_terminal_size().columns - 1
-        self._stream.write(f"\r{text[:width]:<{width}}")
-        self._stream.flush()
+        self._write(f"\r{text[:width]:<{width}}")
         self._used = True
+
+    def _write(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+            self._stream.flush()

@@ -2,7 +2,7 @@ import dataclasses
 import shutil
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -99,6 +99,19 @@ def test_a_softmax_in_a_file_without_metadata_is_noticed(
         shown = tuple(classifier.predict(grey(9)).probabilities.values())
     expected = np.array(outputs) / sum(outputs) if kind == "probabilities" else softmax(np.array(outputs))
     assert shown == pytest.approx(tuple(expected), abs=1e-5)
+
+
+@pytest.mark.parametrize("outputs", ["logits", "probabilities"])
+def test_a_model_that_gives_no_numbers_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outputs: Literal["logits", "probabilities"]
+) -> None:
+    bare = tmp_path / "bare.tflite"
+    bare.write_bytes(b"\0\0\0\0TFL3")
+    monkeypatch.setattr("edge_emotion.edge_runtime.classifier.open_interpreter", lambda *_: Fixed(0.5, np.nan))
+    metadata = ModelMetadata(("a", "b"), outputs=outputs)
+    nan = pytest.raises(ModelError, match=r"bare\.tflite gives NaN")
+    with EmotionClassifier(bare, metadata=metadata) as classifier, nan:
+        classifier.predict(grey(9))
 
 
 def test_a_file_without_metadata_runs_with_declared_labels_only(tmp_path: Path) -> None:

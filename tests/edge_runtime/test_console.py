@@ -1,6 +1,11 @@
 import doctest
+import errno
+import io
+import os
 import subprocess
 import sys
+import tempfile
+from typing import NoReturn
 
 import pytest
 from edge_emotion.edge_runtime import console
@@ -42,6 +47,37 @@ def test_native_noise_is_held_back_unless_it_explains_an_error() -> None:
     )
     done = run(program)
     assert done.stderr.strip() == "the reason"
+
+
+def test_a_message_that_nobody_can_read_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    closed = io.StringIO()
+    closed.close()
+    for stderr in (Gone(), closed):
+        monkeypatch.setattr(sys, "stderr", stderr)
+        console.note("lost")
+
+
+def test_without_room_for_noise_it_is_not_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "memfd_create", full)
+    with console.quiet_native():
+        pass
+    monkeypatch.delattr(os, "memfd_create")
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    with console.quiet_native():
+        pass
+
+
+def test_a_full_disk_keeps_no_noise_from_being_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: pytest.fail("on disk"))
+    with console.quiet_native():
+        pass
 
 
 def test_two_threads_that_hold_noise_back_do_not_lose_stderr() -> None:

@@ -116,6 +116,16 @@ def test_without_its_source_a_compiled_model_is_refused_with_the_reason(compiled
         cpu_version(str(compiled), compiled.read_bytes(), "x")
 
 
+def test_a_plain_model_asked_for_on_an_edge_tpu_runs_on_the_cpu_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """libedgetpu takes such a model without a word, and leaves every operator to the CPU."""
+    monkeypatch.setattr(edgetpu, "refusal", lambda *_: "")
+    with EmotionClassifier(MODEL, device="usb:0") as classifier:
+        assert classifier.device == "cpu"
+    assert "brightness-int8.tflite is not compiled for the Edge TPU" in capsys.readouterr().err
+
+
 def test_a_plain_model_on_the_cpu_asks_no_edge_tpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edgetpu, "refusal", lambda *_: pytest.fail("asked"))
     for device in ("auto", "cpu"):

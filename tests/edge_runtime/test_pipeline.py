@@ -9,6 +9,7 @@ from edge_emotion.edge_runtime import EmotionClassifier, Pipeline
 from edge_emotion.edge_runtime.cameras import Frame
 from edge_emotion.edge_runtime.errors import DeviceError, ModelError, OptionError
 from edge_emotion.edge_runtime.faces import Face
+from edge_emotion.edge_runtime.faces.whole import WholeImage
 from edge_emotion.edge_runtime.outputs import Output
 from edge_emotion.edge_runtime.outputs.output import ViewerClosed
 from edge_emotion.edge_runtime.preprocess import Image
@@ -89,6 +90,13 @@ def test_between_searches_faces_are_followed() -> None:
     assert [r.faces[0].box_xywh[0] for r in results[:6]] == pytest.approx([60, 62, 64, 72, 74, 76], abs=1)
     assert {r.faces[0].id for r in results[:6]} == {1}
     assert all(r.faces == () for r in results[6:])
+
+
+def test_the_whole_picture_is_never_followed() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (96, 96), dtype=np.uint8)
+    frames = [Frame(np.roll(noise, 2 * i, axis=1), i, i / 25) for i in range(6)]
+    with Pipeline(FakeCamera(frames), WholeImage(), EmotionClassifier(MODEL), detect_every=10) as running:
+        assert {face.box_xywh for result in running for face in result.faces} == {(0, 0, 96, 96)}
 
 
 def test_max_frames_and_stop_end_it() -> None:

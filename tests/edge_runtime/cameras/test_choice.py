@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from edge_emotion.edge_runtime.cameras import choice, live, open_camera
 from edge_emotion.edge_runtime.cameras.choice import is_live
@@ -23,6 +25,12 @@ from edge_emotion.edge_runtime.errors import DeviceError
 )
 def test_which_sources_run_in_their_own_time(source: str, answer: bool) -> None:
     assert is_live(source) is answer
+
+
+def test_a_file_or_folder_in_memory_is_no_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "is_file", lambda path: path.name == "clip.avi")
+    monkeypatch.setattr(Path, "is_dir", lambda path: path.name == "photos")
+    assert [is_live(f"/dev/shm/{name}") for name in ("clip.avi", "photos", "camera")] == [False, False, True]
 
 
 @pytest.mark.parametrize("source", ["nonsense", "picameras", "-1", "1.5", "ftp://host/x"])

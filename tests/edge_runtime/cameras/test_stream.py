@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from edge_emotion.edge_runtime.cameras import open_camera, stream
-from edge_emotion.edge_runtime.cameras.stream import StreamCapture, without_password
+from edge_emotion.edge_runtime.cameras import open_camera, stream, video_file
+from edge_emotion.edge_runtime.cameras.stream import TIMEOUTS, StreamCapture, without_password
 from edge_emotion.edge_runtime.errors import DeviceError, OptionError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,9 +17,10 @@ from ..pan_zoom import frames, write
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """`/stream`: 12 frames of multipart MJPEG, then the end. `/clip…`: a whole file. Anything else: 404."""
+    """`/stream`: 12 frames of multipart MJPEG, then the end. `/clip…`: a whole file, `/stalls.avi`: half of it. Anything else: 404."""
 
     clip = b""
+    over = threading.Event()
 
     def do_GET(self) -> None:
         if self.path.startswith("/clip"):
@@ -27,6 +28,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(Handler.clip)))
             self.end_headers()
             self.wfile.write(Handler.clip)
+        elif self.path == "/stalls.avi":
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(Handler.clip)))
+            self.end_headers()
+            self.wfile.write(Handler.clip[: len(Handler.clip) // 2])
+            self.wfile.flush()
+            Handler.over.wait(30)
         elif self.path == "/stream":
             self.send_response(200)
             self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
@@ -51,6 +59,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     thread = threading.Thread(target=httpd.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{httpd.server_address[1]}"
+    Handler.over.set()
     httpd.shutdown()
     httpd.server_close()
     thread.join()
@@ -71,6 +80,21 @@ def test_an_mjpeg_stream_is_read_to_its_end(server: str) -> None:
     capture.close()
     assert len(levels) >= 10
     assert levels == sorted(levels)
+
+
+def test_a_video_behind_a_url_that_stalls_ends_and_says_so(
+    server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(video_file, "TIMEOUTS", [value if value != stream.TIMEOUT_MS else 300 for value in TIMEOUTS])
+    with open_camera(f"{server}/stalls.avi") as camera:
+        count = len(list(iter(camera.read, None)))
+    assert 0 < count < 15
+    assert f"ends after {count} of 15 frames: the server gives no more of it" in capsys.readouterr().err
+
+
+def test_a_video_behind_a_url_that_does_not_answer_is_said(server: str) -> None:
+    with pytest.raises(DeviceError, match=r"none\.avi does not answer with a video"):
+        open_camera(f"{server}/none.avi")
 
 
 def test_a_video_file_behind_a_url_gives_every_frame(server: str) -> None:

@@ -1,8 +1,10 @@
+import subprocess
+import sys
 import threading
 
 import pytest
 from edge_emotion.edge_runtime.errors import DeviceError
-from edge_emotion.edge_runtime.outputs import Output
+from edge_emotion.edge_runtime.outputs import Output, queued
 from edge_emotion.edge_runtime.outputs.queued import Queued
 from edge_emotion.edge_runtime.preprocess import Image
 from edge_emotion.edge_runtime.results import FrameResult
@@ -49,6 +51,35 @@ def test_a_live_camera_never_waits_and_drops_are_counted_and_said(capsys: pytest
     output.close()
     assert numbers(stalled) == [0, 1, 2, 3]
     assert "too slow for 96 frames" in capsys.readouterr().err
+
+
+def test_a_live_run_does_not_wait_for_an_output_that_takes_nothing_any_more(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(queued, "PATIENCE_S", 0.01)
+    stalled = Stalled()
+    output = Queued(stalled, wait=False, limit=4)
+    for frame in range(3):
+        output.write(result(frame), None)
+    output.close()  # would hang here for 10 s, and fail, if it waited
+    assert stalled.closed == 0
+    assert "too slow for 3 frames" in capsys.readouterr().err
+    stalled.go.set()
+    output._thread.join(10)
+
+
+def test_a_program_ends_though_nobody_reads_its_output() -> None:
+    program = (
+        "from edge_emotion.edge_runtime.outputs import queued\n"
+        "from edge_emotion.edge_runtime.outputs.jsonl import JsonLines\n"
+        "from edge_emotion.edge_runtime.outputs.record_file import RecordFile\n"
+        "from edge_emotion.edge_runtime.results import FrameResult\n"
+        "queued.PATIENCE_S = 0.2\n"
+        "with queued.Queued(JsonLines(RecordFile('-')), wait=False, limit=20000) as output:\n"
+        "    for i in range(20000): output.write(FrameResult('fake', i, 0.0, (), {}), None)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as running:
+        assert running.wait(60) == 0
 
 
 def test_a_file_is_waited_for_and_loses_nothing() -> None:

@@ -81,6 +81,16 @@ def test_the_live_line_shows_rate_time_and_faces() -> None:
     assert shown.endswith("\n")
 
 
+class Gone(io.StringIO):
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+
+def test_a_terminal_that_is_gone_ends_nothing() -> None:
+    with Terminal(Gone()) as terminal:
+        terminal.write(result(0), None)
+
+
 def test_a_line_that_showed_nothing_ends_nothing() -> None:
     stream = io.StringIO()
     Terminal(stream).close()
