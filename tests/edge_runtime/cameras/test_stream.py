@@ -17,7 +17,10 @@ from ..pan_zoom import frames, write
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """`/stream`: 12 frames of multipart MJPEG, then the end. `/clip…`: a whole file, `/stalls.avi`: half of it. Anything else: 404."""
+    """`/stream`: 12 frames of multipart MJPEG, then the end. `/clip…`: a whole file. `/stalls.avi`: half of one.
+
+    Anything else: 404.
+    """
 
     clip = b""
     over = threading.Event()
