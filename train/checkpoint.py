@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,11 @@ class EpochResult:
     images_per_s: float
     learning_rate: float
 
+    @property
+    def rank(self) -> tuple[float, float]:
+        """The higher, the better: by validation accuracy, and where that is the same by a lower loss."""
+        return self.val_accuracy, -self.val_loss
+
     def line(self, epochs: int) -> str:
         """One line for the terminal."""
         return (
@@ -53,14 +59,9 @@ class Checkpoint:
     optimizer: list[NDArray[Any]] = field(default_factory=list)
 
     @property
-    def best(self) -> float:
-        """The highest validation accuracy until now; -1 before the first epoch."""
-        return max((row.val_accuracy for row in self.history), default=-1.0)
-
-    @property
-    def best_epoch(self) -> int:
-        """Number of the first epoch that reached it, from 1. Raises ValueError before the first epoch."""
-        return 1 + int(np.argmax([row.val_accuracy for row in self.history]))
+    def best(self) -> EpochResult | None:
+        """The best epoch until now; None before the first."""
+        return best_of(self.history)
 
     @classmethod
     def load(cls, out: Path) -> Checkpoint:
@@ -93,6 +94,11 @@ class Checkpoint:
         for row in self.history:
             writer.writerow({k: v if isinstance(v, int) else f"{v:.6g}" for k, v in row.__dict__.items()})
         return buffer.getvalue()
+
+
+def best_of(history: Sequence[EpochResult]) -> EpochResult | None:
+    """The epoch of the highest rank, the first where several have it; None where there is none."""
+    return max(history, key=lambda row: row.rank, default=None)
 
 
 def read_history(out: Path) -> list[EpochResult]:

@@ -22,6 +22,7 @@ from .checkpoint import MODEL_FILE, RESUME_FILE, EpochResult, read_history
 from .config import PRECISIONS, TEACHER_WEIGHT, VOTES_WEIGHT, TrainConfig
 from .keras_model import import_keras
 from .presets import PRESETS, Preset, adjusted, fine_tuning, get_preset, quantisation_aware
+from .record import check_same_models, check_same_run
 from .run_data import RunData, load_data
 from .runs import RUN_FILE, default_folder, newest_unfinished, read_run
 from .transfer import read_metadata, resolve_source
@@ -38,7 +39,9 @@ def train(
     limit: Annotated[
         str | None, typer.Option(metavar="TRAIN[,VALIDATION]", help="At most so many images a class.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of weights, order, augmentation and --limit (0).")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**32 - 1, help="Of weights, order, augmentation and --limit (0).")
+    ] = None,
     precision: Annotated[str | None, typer.Option(help=f"Of the arithmetic: {', '.join(PRECISIONS)}.")] = None,
     settings: Annotated[
         list[str] | None,
@@ -126,7 +129,11 @@ def train(
             with console.progress("decoding") as bar:
                 run_data = load_data(dataset, config, bar)
             check_writable(out)
-            train_and_plot(config, run_data, out, say, resume=(out / RESUME_FILE).exists())
+            trained = (out / RESUME_FILE).exists()
+            if resume and not trained:  # it was stopped in its first epoch, and begins again with what it began with
+                check_same_run(out, config, run_data)
+                check_same_models(out)
+            train_and_plot(config, run_data, out, say, resume=trained)
         except KeyboardInterrupt:
             _interrupted(out)
             raise typer.Exit(INTERRUPTED) from None
@@ -211,7 +218,15 @@ def _recipe(preset: str | None, initial: Path | None, qat: bool) -> Preset:
     assert initial is not None  # `train` takes one or the other
     metadata = read_metadata(initial)
     gentle = quantisation_aware if qat else fine_tuning
-    return gentle(get_preset(preset or metadata.name), metadata.input)
+    return gentle(get_preset(preset) if preset else _own_preset(initial, metadata.name), metadata.input)
+
+
+def _own_preset(model: Path, name: str) -> Preset:
+    """The preset that trained a model: of its run, when it is in its run folder still, else the one of that name."""
+    if not (model.parent / RUN_FILE).exists():
+        return get_preset(name)
+    recorded = TrainConfig.from_json(read_run(model.parent)["config"]).preset
+    return recorded if recorded.name == name else get_preset(name)
 
 
 def _override(preset: Preset, epochs: int | None, batch_size: int | None, settings: Sequence[str]) -> Preset:

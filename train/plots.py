@@ -13,7 +13,7 @@ import numpy as np
 from ..edge_runtime.atomic import write_atomically
 from ..edge_runtime.errors import RuntimeMissingError
 from ..edge_runtime.metrics import Metrics
-from .checkpoint import EpochResult
+from .checkpoint import EpochResult, best_of
 
 TRAIN_COLOUR, VALIDATION_COLOUR, GREY = "#3b6fb6", "#d1632a", "#666666"
 
@@ -26,10 +26,10 @@ def require_matplotlib() -> None:
 
 def plot_history(history: Sequence[EpochResult], out: Path) -> None:
     """Write accuracy.png and loss.png. Training figures are of augmented images, validation's of images as they are."""
-    if not history:
+    best = best_of(history)
+    if best is None:
         return
     epochs = [row.epoch for row in history]
-    best = max(history, key=lambda row: row.val_accuracy)
     for name, train, validation in (
         ("accuracy", [row.accuracy for row in history], [row.val_accuracy for row in history]),
         ("loss", [row.loss for row in history], [row.val_loss for row in history]),
@@ -54,8 +54,9 @@ def plot_confusion(metrics: Metrics, out: Path) -> None:
     figure, axes = _figure((size + 0.6, size))
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     positions = range(len(metrics.labels))
-    axes.set_xticks(positions, metrics.labels, rotation=30, ha="right")
-    axes.set_yticks(positions, metrics.labels)
+    names = [label.replace("$", r"\$") for label in metrics.labels]  # which would begin a formula
+    axes.set_xticks(positions, names, rotation=30, ha="right")
+    axes.set_yticks(positions, names)
     axes.set(xlabel="predicted", ylabel="true")
     low, high = metrics.accuracy_ci95
     axes.set_title(

@@ -21,7 +21,8 @@ class Preset:
     """A network and the recipe that trains it.
 
     weight_decay is decoupled (each step takes learning_rate × weight_decay off kernels, not biases or norms).
-    average_momentum: per-step momentum of the weight average that is validated and saved; None saves raw weights.
+    average_momentum: per-step momentum of the weight average that is validated and saved, in a run of n steps at most
+    n / (n + 10); None saves raw weights.
     clean: leave blank and repeated images, and copies of validation images, out of training.
     class_balance: exponent of `targets.balanced`, 0 for none. mixup: α of `Batches`, 0 for none.
     """

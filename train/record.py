@@ -32,7 +32,7 @@ def run_record(config: TrainConfig, data: RunData, keras: Any, model: Any) -> di
             "non_trainable": model.count_params() - trainable,
         },
         "data": data.to_json(),
-        "models": {path: sha256(Path(path).read_bytes()).hexdigest() for path in config.models},
+        "models": {path: _sha256(path) for path in config.models},
     }
 
 
@@ -76,6 +76,17 @@ def check_same_run(out: Path, config: TrainConfig, data: RunData) -> None:
     ):
         if recorded["data"].get(key, split.sha256) != split.sha256:
             raise EdgeEmotionError(f"{out} was {done} on other images than {data.dataset.path} now gives: train anew")
+
+
+def check_same_models(out: Path) -> None:
+    """Raise EdgeEmotionError unless the models that the run in `out` starts and learns from are still those."""
+    for path, digest in read_run(out).get("models", {}).items():
+        if not Path(path).exists() or _sha256(path) != digest:
+            raise EdgeEmotionError(f"{out} began with another {path} than is there now: train anew")
+
+
+def _sha256(path: str) -> str:
+    return sha256(Path(path).read_bytes()).hexdigest()
 
 
 def describe_device(keras: Any) -> str:

@@ -83,7 +83,7 @@ def train(
     metrics = score(softmax(best.logits(data.validation.images)), data.validation.labels, config.classes)
     record["metrics"] = {"split": data.validation.name, **metrics.to_json()}
     record["epochs_done"] = len(state.history)
-    record["best_epoch"] = state.best_epoch
+    record["best_epoch"] = state.best.epoch if state.best else None
     write_record(out, record)
     return metrics
 
@@ -150,7 +150,8 @@ class _Run:
         metadata = self._metadata(
             Measurement(validation.name, metrics.n, metrics.accuracy, metrics.accuracy_ci95, validation.sha256)
         )
-        if metrics.accuracy > self.state.best:
+        best = self.state.best
+        if best is None or row.rank > best.rank:
             save(self.export, self.out / MODEL_FILE, metadata)
         save(self.export, self.out / LAST_FILE, metadata)
         self.state.history.append(row)
@@ -249,7 +250,9 @@ def _optimizer(keras: Any, preset: Preset, steps_per_epoch: int) -> Any:
             warmup_target=preset.learning_rate if warmup else None,
             warmup_steps=warmup,
         )
-    average = {"use_ema": True, "ema_momentum": preset.average_momentum} if preset.average_momentum else {}
+    average: dict[str, Any] = {}
+    if preset.average_momentum:  # a short run would not outgrow the weights it began with
+        average = {"use_ema": True, "ema_momentum": min(preset.average_momentum, total / (total + 10))}
     common = {"weight_decay": preset.weight_decay or None, **average}
     if preset.optimizer == "rmsprop":
         optimizer = keras.optimizers.RMSprop(rate, **common)

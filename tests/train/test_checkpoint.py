@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +30,12 @@ def test_a_state_reads_back_equal(tmp_path: Path, state: Checkpoint) -> None:
             np.testing.assert_array_equal(a, b)
 
 
-def test_the_best_epoch_is_the_first_of_equals(state: Checkpoint) -> None:
-    assert (state.best, state.best_epoch) == (0.75, 2)
-    assert Checkpoint().best < 0  # so that an accuracy of 0 is saved too
+def test_the_best_epoch_has_the_lowest_loss_of_the_most_accurate(state: Checkpoint) -> None:
+    assert state.best == state.history[1]  # the first of equals
+    state.history.append(dataclasses.replace(epoch(4, 0.75), val_loss=1.0))
+    state.history.append(dataclasses.replace(epoch(5, 0.5), val_loss=0.1))
+    assert state.best == state.history[3]
+    assert Checkpoint().best is None
 
 
 def test_the_history_is_a_table_of_the_epochs(tmp_path: Path, state: Checkpoint) -> None:

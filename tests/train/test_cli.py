@@ -194,6 +194,31 @@ def test_training_without_the_extra_says_what_to_install(
         assert not Path("demo").exists()
 
 
+def test_a_run_stopped_in_its_first_epoch_begins_again_with_the_same(run: Run, keras: Any, tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "faces", 4, 2, classes=("happy", "surprise"))
+    assert run("train", "--data", root, *LEAN, "--out", "first")[0] == 0
+    start = Path("first", "model.keras").resolve()
+    assert run("train", "--data", root, "--from", start, "--epochs", 1, "--out", "r")[0] == 0
+    Path("r", "resume.npz").unlink()  # as before the end of the first epoch
+    assert run("train", "--resume", "--out", "r")[0] == 0
+    Path("r", "resume.npz").unlink()
+    other = write_dataset(tmp_path / "others", 4, 2, seed=1, classes=("happy", "surprise"))
+    code, _, err = run("train", "--resume", "--out", "r", "--data", other)
+    assert (code, "trained on other images" in err) == (1, True)
+    start.write_bytes(Path("first", "last.keras").read_bytes() + b"\0")
+    code, _, err = run("train", "--resume", "--out", "r")
+    assert (code, f"began with another {start}" in err) == (1, True)
+
+
+def test_a_network_of_ones_own_goes_on_without_its_settings(run: Run, keras: Any, drawn_faces: Path) -> None:
+    network = "architecture.stages=[[8, 1], [8, 1]]"
+    assert run("train", "--data", drawn_faces, *LEAN, "--set", network, "--out", "own")[0] == 0
+    model = Path("own", "model.keras")
+    code, out, _ = run("train", "--data", drawn_faces, "--from", model, "--epochs", 1, "--json")
+    assert code == 0
+    assert json.loads(out)["config"]["preset"]["architecture"]["stages"] == [[8, 1], [8, 1]]
+
+
 def test_fine_tuning_with_rounding_then_int8(run: Run, keras: Any, drawn_faces: Path) -> None:
     assert run("train", "--data", drawn_faces, *LEAN, "--out", "first")[0] == 0
     start = ("train", "--qat", "--from", Path("first", "model.keras"), "--data", drawn_faces)

@@ -41,3 +41,24 @@ def test_three_training_steps_on_either_kind_of_layers_agree(backend: str) -> No
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run([sys.executable, "-c", COMPARE], env=environment, capture_output=True, text=True)
     assert done.stdout.split() == ["same", backend], done.stderr[-2000:]
+
+
+ODD_BATCH = """
+import numpy as np
+from edge_emotion.train.config import TrainConfig
+from edge_emotion.train.presets import get_preset
+from edge_emotion.train.trainer import compiled
+
+model = compiled(TrainConfig(get_preset("tiny"), ("happy", "sad")), 1)
+for images in (1, 27, 47):
+    model.train_on_batch(np.zeros((images, 48, 48, 1), np.float32), np.ones((images, 2), np.float32) / 2)
+print("trained")
+"""
+
+
+@pytest.mark.train
+def test_a_batch_of_an_odd_number_of_images_does_not_crash_tensorflow() -> None:
+    pytest.importorskip("tensorflow", reason="TensorFlow is not installed (the train extra)")
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run([sys.executable, "-c", ODD_BATCH], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "trained"), done.stderr[-2000:]

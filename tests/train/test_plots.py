@@ -55,3 +55,8 @@ def test_a_missing_matplotlib_is_said_before_training(monkeypatch: pytest.Monkey
     monkeypatch.setattr(plots, "find_spec", lambda name: None)
     with pytest.raises(RuntimeMissingError, match=r"edge-emotion\[train\]"):
         plots.require_matplotlib()
+
+
+def test_a_class_may_be_named_like_a_formula(tmp_path: Path) -> None:
+    plots.plot_confusion(score(np.eye(2, dtype=np.float32), np.array([0, 1]), ["$a_$", "b"]), tmp_path)
+    assert drawn(tmp_path / "confusion.png").size

@@ -147,7 +147,7 @@ def test_a_run_leaves_what_it_should(uninterrupted: Path, drawn_faces: Path) -> 
     assert record["versions"]["keras"]
     rows = list(csv.DictReader((uninterrupted / "history.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
-    best = max(range(3), key=lambda i: (float(rows[i]["val_accuracy"]), -i))
+    best = max(range(3), key=lambda i: (float(rows[i]["val_accuracy"]), -float(rows[i]["val_loss"])))
     assert record["best_epoch"] == best + 1
     measured = model_metadata.read(uninterrupted / "model.keras")
     assert measured is not None
@@ -332,6 +332,12 @@ def test_the_seed_recipe_trains_too(data: RunData, tmp_path: Path) -> None:
     metrics = train(TrainConfig(preset, CLASSES), data, tmp_path)
     assert metrics.n == 8
     assert read_history(tmp_path)[0].learning_rate == pytest.approx(1e-4)
+
+
+@pytest.mark.parametrize(("epochs", "momentum"), [(1, 4 / 14), (5, 20 / 30), (1000, 0.95)])
+def test_the_average_of_a_short_run_outgrows_its_beginning(keras: Any, epochs: int, momentum: float) -> None:
+    preset = dataclasses.replace(get_preset("tiny"), epochs=epochs)
+    assert compiled(TrainConfig(preset, CLASSES), 4).optimizer.ema_momentum == pytest.approx(momentum)
 
 
 @pytest.mark.parametrize("name", ["seed", "tiny"])
