@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..edge_runtime import console, options
-from ..edge_runtime.errors import ContractError, ModelError, OptionError
+from ..edge_runtime.errors import INTERRUPTED, ContractError, ModelError, OptionError
 
 if TYPE_CHECKING:
     from .report import BenchReport
@@ -199,7 +199,7 @@ def _deliver(report: BenchReport, out: Path | None, as_json: bool) -> None:
 def _judge(report: BenchReport) -> None:
     """Exit 130 when interrupted; raise ContractError (exit 3) when a limit that was asked for is not met."""
     if report.interrupted:
-        raise typer.Exit(130)
+        raise typer.Exit(INTERRUPTED)
     if report.comparison and report.comparison.failed:
         failed = [f"{c.row}: {c.figure} {c.detail}" for c in report.comparison.changes if c.verdict == "failed"]
         what = "; ".join(failed) or "no row of it was measured"

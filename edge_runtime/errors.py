@@ -15,6 +15,9 @@ A message says what was wrong, what was got, and how to mend it, in one line.
 
 from __future__ import annotations
 
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C ended, as shells have it: 128 and the number of SIGINT."""
+
 
 class EdgeEmotionError(Exception):
     """Root of every error this package raises on purpose."""

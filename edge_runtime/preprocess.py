@@ -6,6 +6,7 @@ INTER_LINEAR_EXACT), so that a model sees the same input on the desk and on the 
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,11 @@ def crop_face(image: Image, box_xywh: tuple[int, int, int, int], margin: float =
 def normalise(pixels: Pixels, spec: InputSpec) -> NDArray[np.float32]:
     """uint8 pixels as the float values the model was trained on: 0 → low, 255 → high. Same shape, float32."""
     return pixels.astype(np.float32) * np.float32((spec.high - spec.low) / 255.0) + np.float32(spec.low)
+
+
+def fingerprint(pixels: Pixels) -> bytes:
+    """Equal for equal pixels (H, W, C) and for no others: their SHA-256."""
+    return hashlib.sha256(pixels.tobytes()).digest()
 
 
 def _uint8(image: Any) -> Image:

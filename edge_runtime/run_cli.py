@@ -13,6 +13,7 @@ import typer
 
 from . import console, options
 from .config_file import use_config
+from .errors import INTERRUPTED
 
 if TYPE_CHECKING:
     from .outputs.statistics import Statistics
@@ -163,7 +164,7 @@ def run(
     if not quiet:
         console.note(summary(statistics))
     if interrupted():
-        raise typer.Exit(130)
+        raise typer.Exit(INTERRUPTED)
 
 
 def ending_signals() -> list[signal.Signals]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..edge_runtime.dataset import Split
+from ..edge_runtime.preprocess import fingerprint
 
 BLANK_STD = 2.0
 """Grey-level standard deviation below which an image shows nothing."""
@@ -43,7 +43,7 @@ class Findings:
 def inspect(train: Split, validation: Split | None = None) -> Findings:
     """Compare the prepared pixels of all images."""
     groups: dict[bytes, list[int]] = defaultdict(list)
-    for index, key in enumerate(_hashes(train)):
+    for index, key in enumerate(map(fingerprint, train.images)):
         groups[key].append(index)
     repeats: list[int] = []
     conflicts: list[int] = []
@@ -52,7 +52,7 @@ def inspect(train: Split, validation: Split | None = None) -> Findings:
             conflicts.extend(members)
         else:
             repeats.extend(members[1:])
-    held = set(_hashes(validation)) if validation is not None else set()
+    held = set(map(fingerprint, validation.images)) if validation is not None else set()
     leaks = [i for key, members in groups.items() if key in held for i in members]
     return Findings(
         blanks=np.flatnonzero(blank(train)),
@@ -77,7 +77,3 @@ def clean(train: Split, validation: Split | None) -> tuple[Split, Findings]:
     keep = np.ones(len(train), np.bool_)
     keep[findings.all] = False
     return train.take(keep), findings
-
-
-def _hashes(split: Split) -> list[bytes]:
-    return [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in split.images]

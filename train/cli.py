@@ -15,7 +15,7 @@ import typer
 from ..edge_runtime import console, options
 from ..edge_runtime.atomic import check_writable
 from ..edge_runtime.dataset import open_dataset
-from ..edge_runtime.errors import EdgeEmotionError, OptionError
+from ..edge_runtime.errors import INTERRUPTED, EdgeEmotionError, OptionError
 from ..edge_runtime.metrics import Metrics
 from ..edge_runtime.zoo import resolve
 from .checkpoint import MODEL_FILE, RESUME_FILE, EpochResult, read_history
@@ -26,8 +26,6 @@ from .record import check_same_models, check_same_run
 from .run_data import RunData, load_data
 from .runs import RUN_FILE, default_folder, newest_unfinished, read_run
 from .transfer import read_metadata, resolve_source
-
-INTERRUPTED = 130
 
 
 def train(

@@ -12,9 +12,7 @@ from typing import Annotated
 import typer
 
 from ..edge_runtime import console, options
-from ..edge_runtime.errors import EdgeEmotionError, RuntimeMissingError
-
-INTERRUPTED = 130
+from ..edge_runtime.errors import INTERRUPTED, EdgeEmotionError, RuntimeMissingError
 
 
 def demo(
