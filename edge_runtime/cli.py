@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 import traceback
 from importlib import import_module
@@ -13,6 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from . import console
 from .errors import EdgeEmotionError
 
 COMMANDS: dict[str, str] = {
@@ -101,6 +103,7 @@ def root(
 
 def main(commands: typer.Typer = app, name: str = "edge-emotion") -> None:
     """Entry point: one clear line for an expected error, its exit code, and no traceback unless `--debug`."""
+    _open_closed_streams()
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", force=True)
@@ -122,11 +125,17 @@ def main(commands: typer.Typer = app, name: str = "edge-emotion") -> None:
         _fail(f"internal error, please report it: {type(error).__name__}: {error} (--debug shows where)", 1, debug)
 
 
+def _open_closed_streams() -> None:
+    """What a shell closed (`2>&-`) leads nowhere, in place of into the file that is opened next."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+
+
 def _fail(message: str, exit_code: int, debug: bool) -> None:
     if debug:
         traceback.print_exc()
-    line = " ".join(message.split())
-    print(f"edge-emotion: {line}", file=sys.stderr)
+    console.note(f"edge-emotion: {' '.join(message.split())}")
     sys.exit(exit_code)
 
 

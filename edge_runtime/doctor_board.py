@@ -9,7 +9,7 @@ from .doctor_check import Finding, Installation
 from .edgetpu import LIBRARY
 
 HOT_C = 80.0  # a Pi 4 and 5 slow down here (Raspberry Pi documentation, frequency management)
-LOW_MEMORY_MB = 150
+LOW_MEMORY_MIB = 150
 CORAL_USB = {("1a6e", "089a"): "not used since it was plugged in", ("18d1", "9302"): "used before"}
 CORAL_PCI = ("0x1ac1", "0x089a")
 UDEV_RULE = (
@@ -120,7 +120,7 @@ def check_memory(system: System, here: Installation) -> Iterator[Finding]:
     free, total = sizes.get("MemAvailable"), sizes.get("MemTotal")
     if free is None or total is None:
         return
-    if free < LOW_MEMORY_MB:
+    if free < LOW_MEMORY_MIB:
         yield Finding(
             "memory",
             "warning",

@@ -118,9 +118,9 @@ def _check(asked: Mapping[str, Any], system: bool) -> None:
 
     system: it runs as another user, who may have fetched a detector that this one has not.
     """
-    from .cameras.choice import URL, check_source
+    from .cameras.choice import check_source
     from .edgetpu import check_device
-    from .errors import DeviceError, ModelError, OptionError
+    from .errors import ModelError, OptionError
     from .faces import open_detector
     from .interpreter import load_backend
     from .outputs.mqtt_address import parse_mqtt
@@ -134,8 +134,6 @@ def _check(asked: Mapping[str, Any], system: bool) -> None:
     if config.device != "cpu":
         check_device(config.device)
     check_source(config.source)
-    if not (config.is_live or URL.match(config.source) or Path(config.source).exists()):
-        raise DeviceError(f"source {config.source!r} does not exist: a camera number (0), picamera, a URL, or a file")
     if config.show:
         raise OptionError("--show is not for a service, which has no screen: leave it out, --web shows the picture")
     if config.detector != "auto":

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ..console import printable
 from ..errors import DeviceError, OptionError
 from ..preprocess import IMAGE_SUFFIXES
 from .camera import Camera
@@ -33,6 +34,7 @@ def open_camera(
     Raises DeviceError when the source does not exist or refuses, OptionError for a URL that is malformed,
     RuntimeMissingError without picamera2.
     """
+    check_source(source)
     if _is_usb(source):
         from .usb import UsbCapture
 
@@ -51,17 +53,19 @@ def open_camera(
         from .image_folder import ImageFolder
 
         return ImageFolder(path)
-    if path.exists() or path.suffix.lower() in VIDEO_SUFFIXES:
-        from .video_file import VideoFile
+    from .video_file import VideoFile
 
-        return VideoFile(source)
-    raise DeviceError(f"source {source!r} does not exist: a camera number (0), picamera, a video, a folder, or a URL")
+    return VideoFile(source)
 
 
 def check_source(source: str) -> None:
-    """Raise OptionError for a URL that is malformed. Nothing is opened."""
+    """Raise OptionError for a URL that is malformed, DeviceError for a path that is not there. Nothing is opened."""
     from .stream import without_password
 
+    if not (URL.match(source) or is_live(source) or Path(source).exists()):
+        raise DeviceError(
+            f"source {printable(source)} does not exist: a camera number (0), picamera, a video, a folder, or a URL"
+        )
     try:
         _ = urlsplit(source).port if URL.match(source) else None
     except ValueError as error:
@@ -73,7 +77,6 @@ def check_source(source: str) -> None:
 def _open_url(url: str, wait: bool) -> Camera:
     from .stream import StreamCapture, without_password
 
-    check_source(url)
     if _is_remote_file(url):
         from .video_file import VideoFile
 

@@ -229,6 +229,17 @@ def test_a_second_signal_does_not_cut_off_what_is_being_closed(
     assert slow.closed == 1
 
 
+def test_a_stderr_that_is_closed_ends_nothing_and_goes_nowhere_else(video: Path) -> None:
+    closed = ["sh", "-c", 'exec "$0" "$@" 2>&-']
+    done = subprocess.run([*closed, *RUN, "--source", video, "--jsonl", "-"], stdout=subprocess.PIPE, check=False)
+    assert done.returncode == 0
+    frames = [json.loads(line)["frame"] for line in done.stdout.splitlines()]
+    assert frames == list(range(len(frames)))
+    assert frames
+    refused = subprocess.run([*closed, *RUN, "--source", "none"], stdout=subprocess.PIPE, check=False)
+    assert (refused.returncode, refused.stdout) == (1, b"")
+
+
 def test_a_reader_that_goes_away_ends_the_run(video: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)

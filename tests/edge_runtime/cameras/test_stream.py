@@ -88,7 +88,7 @@ def test_an_mjpeg_stream_is_read_to_its_end(server: str) -> None:
 def test_a_video_behind_a_url_that_stalls_ends_and_says_so(
     server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(video_file, "TIMEOUTS", [value if value != stream.TIMEOUT_MS else 300 for value in TIMEOUTS])
+    monkeypatch.setattr(video_file, "TIMEOUTS", (*TIMEOUTS[:-1], 300))
     with open_camera(f"{server}/stalls.avi") as camera:
         count = len(list(iter(camera.read, None)))
     assert 0 < count < 15
