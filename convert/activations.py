@@ -44,8 +44,8 @@ def activations(tflite: bytes, values: Floats) -> Iterator[dict[int, Floats]]:
 class Activations:
     """What tensors hold over a set of images, by their position.
 
-    means: of each channel, float64 (C,). samples: the same elements of every image, float32 (N × SAMPLED_ELEMENTS,), at the
-    same places in all tensors of one size. outputs: the whole of the graph's outputs, float32 (N, …).
+    means: of each channel, float64 (C,). samples: the same elements of every image, float32 (N × SAMPLED_ELEMENTS,), at
+    the same places in all tensors of one size. outputs: the whole of the graph's outputs, float32 (N, …).
     """
 
     means: Mapping[int, NDArray[np.float64]]

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..edge_runtime.dataset import Split
+from ..edge_runtime.dataset import Split, name_bytes
 from ..edge_runtime.errors import DatasetError, ImageError, OptionError
 from ..edge_runtime.metadata import InputSpec
-from ..edge_runtime.preprocess import IMAGE_SUFFIXES, Pixels, prepare, read_image
+from ..edge_runtime.preprocess import IMAGE_SUFFIXES, Pixels, fingerprint, prepare, read_image
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Calibration:
     @property
     def sha256(self) -> str:
         """Hash of names and pixels, in order."""
-        digest = hashlib.sha256("\n".join(self.files).encode())
+        digest = hashlib.sha256(name_bytes("\n".join(self.files)))
         digest.update(np.ascontiguousarray(self.images).tobytes())
         return digest.hexdigest()
 
@@ -66,12 +66,12 @@ class Calibration:
         Images that equal one of `validation` are passed over. A class that runs out leaves its share to the others.
         """
         _check_samples(samples)
-        held_out = _fingerprints(validation.images) if validation is not None else frozenset()
+        held_out = set(map(fingerprint, validation.images)) if validation is not None else set()
         rng = np.random.default_rng(seed)
         left_out, queues = 0, []
         for index in range(len(split.classes)):
             members = rng.permutation(np.flatnonzero(split.labels == index))
-            clean = [int(i) for i in members if _fingerprint(split.images[i]) not in held_out]
+            clean = [int(i) for i in members if fingerprint(split.images[i]) not in held_out]
             left_out += len(members) - len(clean)
             queues.append(clean)
         turns = (queue[turn] for turn in range(max(map(len, queues))) for queue in queues if turn < len(queue))
@@ -113,8 +113,8 @@ class Calibration:
         if not images:
             raise DatasetError(f"calibration folder {folder} has no readable image")
         if validation is not None:
-            held_out = _fingerprints(validation.images)
-            leaks = [name for name, image in zip(files, images, strict=True) if _fingerprint(image) in held_out]
+            held_out = set(map(fingerprint, validation.images))
+            leaks = [name for name, image in zip(files, images, strict=True) if fingerprint(image) in held_out]
             if leaks:
                 raise DatasetError(
                     f"calibration folder {folder} holds {len(leaks)} validation image(s), such as {leaks[0]}: "
@@ -126,11 +126,3 @@ class Calibration:
 def _check_samples(samples: int) -> None:
     if samples < 1:
         raise OptionError(f"--calibration-samples must be at least 1, got {samples}")
-
-
-def _fingerprint(image: Pixels) -> bytes:
-    return hashlib.sha256(image.tobytes()).digest()
-
-
-def _fingerprints(images: Pixels) -> frozenset[bytes]:
-    return frozenset(_fingerprint(image) for image in images)

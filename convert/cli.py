@@ -60,7 +60,7 @@ def convert(
     labels: options.Labels = None,
     input_spec: options.Input = None,
     out: Annotated[Path | None, typer.Option("--out", help="Where the files go; beside the model by default.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the calibration sample.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the calibration sample.")] = 0,
     as_json: options.Json = False,
 ) -> None:
     """Convert a model to TFLite, and prove what it cost. Without a precision: all four.
@@ -71,6 +71,7 @@ def convert(
     from ..edge_runtime.atomic import check_writable
     from ..edge_runtime.dataset import open_dataset
     from ..edge_runtime.errors import ContractError, ModelError, OptionError
+    from ..edge_runtime.evaluate import left_out
     from ..edge_runtime.labels import common_classes
     from ..edge_runtime.zoo import bundled_models
     from . import recipes
@@ -80,6 +81,7 @@ def convert(
     from .printing import print_conversion
     from .reports import write_reports
     from .run_folder import newest_model, recorded_dataset
+    from .source import metadata_of
 
     wanted = (("float32", float32), ("float16", float16), ("dynamic", dynamic), ("int8", int8))
     chosen = recipes.choose([name for name, asked in wanted if asked], io, edgetpu)  # type: ignore[arg-type]  # checked there
@@ -103,9 +105,7 @@ def convert(
             return
         known = model_metadata.read(model) if model.is_file() else None
         declared = options.describe(model, known, labels, input_spec)
-        metadata = declared or known
-        if metadata is None:
-            raise ModelError(f"{model} says nothing of its labels and input: give --labels and --input")
+        metadata = metadata_of(model, declared or known)
         if logit_bias is not None:
             declared = dataclasses.replace(metadata, logit_bias=options.parse_logit_bias(logit_bias, metadata.labels))
         folder = out or model.parent
@@ -121,6 +121,8 @@ def convert(
                 console.note(f"{dataset.path} has no images of {', '.join(sorted(missing))}: they go unmeasured")
             with console.progress("decoding validation") as bar:
                 validation = dataset.load("validation", metadata.input, classes, bar)
+            if strange := left_out(dataset, validation):
+                console.note(f"{sum(strange.values())} images of {', '.join(strange)} are left out: the model has none")
         if calibration is not None:
             representative = Calibration.from_folder(calibration, metadata.input, samples, seed, validation)
         elif dataset is not None and any(recipe.needs_calibration for recipe in chosen):

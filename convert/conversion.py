@@ -22,10 +22,10 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Output:
-    """One converted file. evaluation, cost and flips are None when there was no validation data.
+    """One converted file. evaluation, cost and flips are None when there was no validation data, or the file fails.
 
-    breaches: limits of the contract that it exceeds; rejected: it was written under the `.rejected` name for them.
-    layers: for int8 files. runs_on: target → verdict.
+    breaches: limits of the contract that it exceeds, and where these do not bind, that it fails or answers garbage.
+    rejected: it was written under the `.rejected` name for them. layers: for int8 files. runs_on: target → verdict.
     """
 
     path: Path
@@ -82,6 +82,7 @@ class Conversion:
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict, the document of `convert --json`."""
         n = self.reference.metrics.n if self.reference else 0
+        missed = bool(self.unmet) or any(output.breaches and not output.rejected for output in self.outputs)
         return {
             "schema_version": SCHEMA_VERSION,
             "source": {
@@ -96,6 +97,6 @@ class Conversion:
                 **self.contract.to_json(),
                 "n": n,
                 "enforced": n > 0 and self.contract.enforced(n),
-                "met": None if n == 0 else not (self.unmet or any(o.breaches and not o.rejected for o in self.outputs)),
+                "met": False if missed else None if n == 0 else True,
             },
         }

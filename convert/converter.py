@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from ..edge_runtime import console
-from ..edge_runtime import metadata as model_metadata
 from ..edge_runtime.dataset import Split
 from ..edge_runtime.errors import DatasetError, ModelError, OptionError
 from ..edge_runtime.labels import class_indices
@@ -22,7 +21,7 @@ from .coral import compile_file
 from .layers import tensors_of
 from .lowering import Job, lower
 from .recipes import FLOAT32, RECIPES, Recipe
-from .source import source_sha256
+from .source import metadata_of, source_sha256
 from .targets import Reference, noise_images
 from .verification import Verifier, calibrated
 
@@ -46,19 +45,18 @@ def convert_model(
     """Convert a `.keras` file or SavedModel folder into `out`, one `<name>-<precision>.tflite` a recipe.
 
     Each file is evaluated on `validation` through the device path, its temperature fitted there, and judged by the
-    contract before it gets its name: one that fails is written as `….tflite.rejected`. A name only ever holds a whole,
-    judged file. declared: metadata of a model that carries none. keep_float: names of layers that stay float in int8
-    files, which then are `int8-mixed`. fix: where int8 exceeds the contract, keep the layers
-    that hurt most in float until it is met. edgetpu: compile the int8 file for a Coral.
+    contract before it gets its name: one that fails is written as `….tflite.rejected`. Where there are too few images
+    for the contract, a file that LiteRT cannot run, or that answers garbage there, fails. A name only ever holds a
+    whole, judged file. declared: metadata of a model that carries none. keep_float: names of layers that stay float in
+    int8 files, which then are `int8-mixed`. fix: where int8 exceeds the contract, keep the layers that hurt most in
+    float until it is met. edgetpu: compile the int8 file for a Coral.
     Raises ModelError, DatasetError (int8 without calibration), RuntimeMissingError (no TensorFlow).
     """
     if calibration is None and any(recipe.needs_calibration for recipe in recipes):
         raise DatasetError("int8 needs representative images: give --data or --calibration DIR")
     if (contract.explicit or contract.max_class_drop_pp is not None) and validation is None:
         raise OptionError("a limit on what is lost needs validation images to measure it: give --data")
-    known = declared or (model_metadata.read(model) if model.is_file() else None)
-    if known is None:
-        raise ModelError(f"{model} says nothing of its labels and input: give --labels and --input")
+    known = metadata_of(model, declared)
     # Layer errors are measured against the float32 file, so int8 needs it too, wanted or not.
     later = tuple(recipe for recipe in recipes if recipe.precision == "int8" and keep_float)
     lowered_recipes = tuple(dict.fromkeys((FLOAT32, *(recipe for recipe in recipes if recipe not in later))))

@@ -42,7 +42,7 @@ outputs = []
 for value in values.astype(i["dtype"]):
     model.set_tensor(i["index"], value[None])
     model.invoke()
-    outputs.append(model.get_tensor(o["index"])[0])
+    outputs.append(model.get_tensor(o["index"]).reshape(-1))
 outputs = np.stack(outputs)
 scale, zero = o["quantization"]
 if scale:

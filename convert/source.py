@@ -23,6 +23,8 @@ from ..edge_runtime.metadata import ModelMetadata
 from ..edge_runtime.preprocess import Pixels, normalise
 
 BATCH = 256
+SIXTEEN_BITS = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
+"""Keras's policies and types that compute in 16 bits, for which TFLite has no operators."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,20 @@ def open_source(path: Path, declared: ModelMetadata | None = None) -> Source:
     Raises ModelError: cannot be loaded, several inputs or outputs, an input that is not one image of a known size,
     outputs that do not fit the labels, weights that are not finite, a logit bias for probabilities.
     """
-    metadata = declared or (model_metadata.read(path) if path.is_file() else None)
+    metadata = metadata_of(path, declared)
     source = _open_saved_model(path, metadata) if path.is_dir() else _open_keras(path, metadata)
     kind = _kind_of_outputs(source, path)
     name = source.metadata.name or path.stem
     source = dataclasses.replace(source, metadata=dataclasses.replace(source.metadata, name=name, outputs=kind))
     return _biased(source, path) if source.metadata.logit_bias else source
+
+
+def metadata_of(path: Path, declared: ModelMetadata | None = None) -> ModelMetadata:
+    """What is declared of a model, else what its file carries. Raises ModelError where there is neither."""
+    known = declared or (model_metadata.read(path) if path.is_file() else None)
+    if known is None:
+        raise ModelError(f"{path} says nothing of its labels and input: give --labels and --input")
+    return known
 
 
 def source_sha256(path: Path) -> str:
@@ -91,7 +101,7 @@ def source_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _open_keras(path: Path, metadata: ModelMetadata | None) -> Source:
+def _open_keras(path: Path, metadata: ModelMetadata) -> Source:
     from ..train.keras_model import load
 
     model = load(path)
@@ -101,9 +111,27 @@ def _open_keras(path: Path, metadata: ModelMetadata | None) -> Source:
     for weight in model.weights:
         if not np.isfinite(np.asarray(weight)).all():
             raise ModelError(f"{path}: the weights of {weight.path} are not finite (NaN or infinity): train it anew")
-    metadata = _check_metadata(path, metadata, tuple(model.inputs[0].shape), tuple(model.outputs[0].shape))
-    model = _without_softmax(model)
+    _check_metadata(path, metadata, tuple(model.inputs[0].shape), tuple(model.outputs[0].shape))
+    model = _without_softmax(_in_float32(model))
     return Source(metadata, lambda x: model(x, training=False), _batch(path, model.inputs[0].shape[0]))
+
+
+def _in_float32(model: Any) -> Any:
+    """The Keras model itself, or where layers compute in 16 bits, as in mixed precision, a copy of it in float32."""
+    if not any(layer.compute_dtype in SIXTEEN_BITS for layer in model._flatten_layers()):
+        return model
+    copy = type(model).from_config(_float32_config(model.get_config()))
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _float32_config(config: Any) -> Any:
+    """A Keras configuration with `float32` for `mixed_float16`, `bfloat16` and their like, however deep."""
+    if isinstance(config, dict):
+        return {key: _float32_config(value) for key, value in config.items()}
+    if isinstance(config, list):
+        return [_float32_config(value) for value in config]
+    return "float32" if isinstance(config, str) and config in SIXTEEN_BITS else config
 
 
 def _without_softmax(model: Any) -> Any:
@@ -120,7 +148,7 @@ def _without_softmax(model: Any) -> Any:
     return model
 
 
-def _open_saved_model(path: Path, metadata: ModelMetadata | None) -> Source:
+def _open_saved_model(path: Path, metadata: ModelMetadata) -> Source:
     import tensorflow as tf
 
     if not (path / "saved_model.pb").exists():
@@ -143,7 +171,7 @@ def _open_saved_model(path: Path, metadata: ModelMetadata | None) -> Source:
     for did, one in (("takes", tensor), ("gives", output)):
         if one.shape.rank is None:
             raise ModelError(f"{path} {did} any shape: export it with one of known rank, such as (None, 48, 48, 1)")
-    metadata = _check_metadata(path, metadata, tuple(tensor.shape), tuple(output.shape))
+    _check_metadata(path, metadata, tuple(tensor.shape), tuple(output.shape))
 
     def call(x: Any) -> Any:
         return loaded.signatures["serving_default"](**{input_name: x})[output_name]
@@ -167,10 +195,8 @@ def _batch(path: Path, batch: int | None) -> int:
 
 
 def _check_metadata(
-    path: Path, metadata: ModelMetadata | None, shape: tuple[int | None, ...], output: tuple[int | None, ...]
-) -> ModelMetadata:
-    if metadata is None:
-        raise ModelError(f"{path} says nothing of its labels and input: give --labels and --input")
+    path: Path, metadata: ModelMetadata, shape: tuple[int | None, ...], output: tuple[int | None, ...]
+) -> None:
     spec = metadata.input
     if len(shape) != 4:
         raise ModelError(f"{path} takes {shape}: convert needs one image, (batch, height, width, channels)")
@@ -183,7 +209,6 @@ def _check_metadata(
         raise ModelError(f"{path} gives {output}: convert needs one vector, (batch, classes)")
     if output[1] != len(metadata.labels):
         raise ModelError(f"{path} has {output[1]} outputs but {len(metadata.labels)} labels")
-    return metadata
 
 
 def _kind_of_outputs(source: Source, path: Path) -> Literal["logits", "probabilities"]:

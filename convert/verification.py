@@ -54,7 +54,8 @@ class Verifier:
         """Evaluate the flatbuffer, fit its temperature, judge it, and write it with its metadata.
 
         exact: the float32 flatbuffer of the same model, for the error of each layer of an int8 one.
-        A file that exceeds an enforced limit is written as `….tflite.rejected`, and an earlier one of its name removed.
+        A file that exceeds an enforced limit is written as `….tflite.rejected`, and an earlier one of its name removed;
+        so is one that LiteRT cannot run, or that answers garbage where no enforced limit says how much that costs.
         """
         graph = read_graph(flatbuffer)
         used = self.calibration if recipe.needs_calibration else None
@@ -69,18 +70,15 @@ class Verifier:
         )
         runs_on, partitions = judge(flatbuffer, graph, metadata, self.probe.images, self.probe)
         here = runs_on["litert"]
-        breaches: tuple[str, ...] = (
-            (here.reason,) if here.verdict in ("fails", "garbage") and self.validation is None else ()
-        )
+        runs = here.verdict != "fails"
         evaluation: Evaluation | None = None
         cost: Cost | None = None
         flips: FlipReport | None = None
-        if self.validation is not None and self.reference is not None:
+        if runs and self.validation is not None and self.reference is not None:
             with ParallelClassifier(flatbuffer, metadata=metadata) as classifier:
                 logits = evaluate(classifier, self.validation, progress).logits
             evaluation = calibrated(self.validation, logits)
             cost = Cost.between(self.reference, evaluation)
-            breaches = self.contract.breaches(cost)
             flips = find_flips(self.reference, evaluation)
             metadata = dataclasses.replace(
                 metadata, temperature=evaluation.temperature, measured=_measurement(evaluation)
@@ -89,7 +87,11 @@ class Verifier:
         record["refinement"] = list(REFINEMENTS) if recipe.precision == "int8" else []
         record["cost"] = cost.to_json() if cost else None
         content = model_metadata.attach(flatbuffer, metadata, record)
-        binding = self.contract.binding(cost) if cost else ()
+        unsound: tuple[str, ...] = ()
+        if here.verdict in ("fails", "garbage") and not (cost and self.contract.enforced(cost.paired.n)):
+            unsound = (f"{here.verdict}: {here.reason}",)
+        binding = (*unsound, *(self.contract.binding(cost) if cost else ()))
+        breaches = (*unsound, *(self.contract.breaches(cost) if cost else ()))
         return Output(
             path=self._write(recipe, content, bool(binding)),
             recipe=recipe,
@@ -100,7 +102,7 @@ class Verifier:
             evaluation=evaluation,
             cost=cost,
             flips=flips,
-            layers=self._layers(flatbuffer, recipe, exact),
+            layers=self._layers(flatbuffer, recipe, exact) if runs else None,
             breaches=binding or breaches,
             rejected=bool(binding),
         )

@@ -134,10 +134,13 @@ class EmotionClassifier:
         return self._interpreter.output_quantisation.scale
 
     def logits(self, pixels: Pixels) -> NDArray[np.float32]:
-        """Logits of all the model's classes, float32 (N, classes), of prepared uint8 pixels (N, H, W, C)."""
+        """Logits of all the model's classes, float32 (N, classes), of prepared uint8 pixels (N, H, W, C).
+
+        Raises ModelError when the model computes no numbers.
+        """
         if len(pixels) == 0:
             return np.zeros((0, len(self.metadata.labels)), np.float32)
-        return np.stack([to_logits(self._interpreter(image), self.metadata) for image in pixels])
+        return np.stack([self._answer(image) for image in pixels])
 
     def predict(self, crop: Image) -> Prediction:
         """The apparent expression of one face crop, uint8 grey (H, W) or BGR (H, W, 3), of any size."""
@@ -148,12 +151,14 @@ class EmotionClassifier:
 
         Raises ModelError when the model computes no numbers.
         """
-        values = to_logits(self._interpreter(pixels), self.metadata)
+        values = self._answer(pixels)
         chosen = values if self._chosen is None else values[self._chosen]
         probabilities = softmax(chosen, self.metadata.temperature)
-        if not np.isfinite(probabilities).all():
-            raise ModelError(f"{self._name} gives NaN in place of probabilities: copy or convert it again")
         return Prediction(dict(zip(self.labels, probabilities.tolist(), strict=True)))
+
+    def _answer(self, pixels: Pixels) -> NDArray[np.float32]:
+        values = to_logits(self._interpreter(pixels), self.metadata)
+        return require_numbers(values, self._name)
 
     def close(self) -> None:
         """Release the runtime's memory."""
@@ -171,6 +176,13 @@ def to_logits(outputs: NDArray[np.float32], metadata: ModelMetadata) -> NDArray[
     if metadata.outputs == "logits":
         return outputs
     return np.log(np.maximum(outputs, np.float32(1e-7)))
+
+
+def require_numbers(logits: NDArray[np.float32], model: str) -> NDArray[np.float32]:
+    """The logits. Raises ModelError, with the model's name, where one of them is NaN or infinite."""
+    if not np.isfinite(logits).all():
+        raise ModelError(f"{model} gives NaN or infinity in place of logits: train, convert or copy it again")
+    return logits
 
 
 def are_probabilities(outputs: NDArray[np.float32]) -> bool:

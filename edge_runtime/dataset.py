@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .console import Progress
 from .atomic import write_atomically
+from .console import Progress
 from .errors import DatasetError, ImageError
 from .labels import select_classes
 from .leftovers import summarise
@@ -79,7 +79,7 @@ class Split:
         """Hash of the pixels and labels: what a measurement was made on. Computed once."""
         digest = hashlib.sha256(np.ascontiguousarray(self.images).tobytes())
         digest.update(self.labels.astype("<i8").tobytes())
-        digest.update(",".join(self.classes).encode())
+        digest.update(name_bytes(",".join(self.classes)))
         return digest.hexdigest()
 
     def take(self, indices: NDArray[Any]) -> Split:
@@ -132,7 +132,7 @@ class Dataset:
         digest = hashlib.sha256()
         with _open(self.path) as read:
             for name in _names(self.members):
-                digest.update(f"{name}\0".encode())
+                digest.update(name_bytes(f"{name}\0"))
                 digest.update(hashlib.sha256(read(name)).digest())
         return digest.hexdigest()
 
@@ -279,6 +279,11 @@ def require_every_class(split: Split, purpose: str) -> None:
         )
 
 
+def name_bytes(name: str) -> bytes:
+    """A member's name in UTF-8; one that is in no such encoding as the bytes that it has on disk (PEP 383)."""
+    return name.encode("utf-8", "surrogateescape")
+
+
 def cache_dir() -> Path:
     """Where decoded images and fetched files are kept: $EDGE_EMOTION_CACHE, else the XDG cache folder."""
     own = os.environ.get("EDGE_EMOTION_CACHE")
@@ -306,7 +311,7 @@ def _stratify(pool: dict[str, list[str]], seed: int) -> dict[str, dict[str, list
     train: dict[str, list[str]] = {}
     validation: dict[str, list[str]] = {}
     for label, files in pool.items():
-        ranked = sorted(files, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+        ranked = sorted(files, key=lambda name: hashlib.sha256(name_bytes(f"{seed}:{name}")).digest())
         held = max(1, round(len(ranked) * VALIDATION_FRACTION)) if len(ranked) > 1 else 0
         validation[label], train[label] = ranked[:held], ranked[held:]
     return {"train": train, "validation": validation}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
@@ -14,8 +14,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from .classifier import EmotionClassifier, LogitsModel, require_numbers
 from .console import Progress
-from .classifier import EmotionClassifier, LogitsModel
 from .dataset import Dataset, Split
 from .errors import DatasetError, OptionError
 from .labels import class_indices, common_classes
@@ -50,15 +50,22 @@ class Evaluation:
         """Predicted positions in `split.classes`, (N,)."""
         return np.asarray(self.probabilities.argmax(axis=1), np.int64)
 
+    @property
+    def ties(self) -> int:
+        """Images whose highest logit two classes share, as logits in int8 may: their label is the first of the two."""
+        highest = self.logits.max(axis=1, keepdims=True)
+        return int(((self.logits == highest).sum(axis=1) > 1).sum())
+
     def to_json(self) -> dict[str, Any]:
-        """JSON-ready dict of the metrics and the split's name."""
-        return {"split": self.split.name, **self.metrics.to_json()}
+        """JSON-ready dict of the metrics, the ties and the split's name."""
+        return {"split": self.split.name, **self.metrics.to_json(), "ties": self.ties}
 
 
 def evaluate(model: LogitsModel, split: Split, progress: Progress | None = None) -> Evaluation:
     """One inference an image, none dropped. Classes that the split lacks are masked and the rest renormalised.
 
-    Raises OptionError when the split has a class the model does not know, DatasetError when it has no images.
+    Raises OptionError when the split has a class the model does not know, DatasetError when it has no images,
+    ModelError when the model gives no numbers.
     """
     chosen = class_indices(split.classes, model.metadata.labels)
     parts = []
@@ -68,7 +75,7 @@ def evaluate(model: LogitsModel, split: Split, progress: Progress | None = None)
             progress(min(start + CHUNK, len(split)), len(split))
     if not parts:
         raise DatasetError(f"nothing to evaluate: the {split.name} split has no images")
-    logits = np.concatenate(parts)[:, chosen]
+    logits = require_numbers(np.concatenate(parts), model.metadata.name or "the model")[:, chosen]
     return Evaluation.of_logits(split, logits, model.metadata.temperature)
 
 
@@ -143,3 +150,14 @@ def load_split_for(
     labels = model.metadata.labels
     wanted = classes or common_classes(labels, dataset.classes) or labels  # with none in common, `load` says so
     return dataset.load(split, model.metadata.input, wanted, progress)
+
+
+def left_out(dataset: Dataset, split: Split) -> dict[str, int]:
+    """Class → number of its images, of the classes that this split of the dataset was loaded without."""
+    return {name: len(files) for name, files in dataset.members[split.name].items() if name not in split.classes}
+
+
+def masked(labels: Sequence[str], split: Split) -> tuple[str, ...]:
+    """Those of a model's labels that are no class of the split: `evaluate` masks their outputs."""
+    chosen = class_indices(split.classes, labels)
+    return tuple(label for index, label in enumerate(labels) if index not in chosen)

@@ -41,7 +41,7 @@ def evaluate(
     from .dataset import open_dataset
     from .errors import OptionError
     from .evaluate import evaluate as run
-    from .evaluate import load_split_for, open_model
+    from .evaluate import left_out, load_split_for, masked, open_model
     from .faces import open_detector
 
     if margin is not None and detector is None:
@@ -51,10 +51,16 @@ def evaluate(
         declared = options.declare(model, labels, input_spec)
         classifier = stack.enter_context(closing(open_model(model, declared, backend)))
         with console.progress("decoding") as bar:
-            images = load_split_for(classifier, open_dataset(data), split, options.parse_classes(classes), bar)
+            dataset = open_dataset(data)
+            images = load_split_for(classifier, dataset, split, options.parse_classes(classes), bar)
+        strange, unused = left_out(dataset, images), masked(classifier.metadata.labels, images)
+        if classes is None and strange:
+            console.note(f"{sum(strange.values())} images of {', '.join(strange)} are left out: the model has none")
+        if classes is None and unused:
+            console.note(f"{data} has no images of {', '.join(unused)}: these outputs are masked")
         with console.progress("evaluating") as bar:
             result = run(classifier, images, bar)
-        document = {"schema_version": 1, "model": model, **result.to_json()}
+        document = {"schema_version": 1, "model": model, **result.to_json(), "left_out": strange, "masked": unused}
         if finder is not None:
             seen = _through_detector(classifier, images, finder, margin)
             document["through_detector"] = {"detector": detector, **seen}
@@ -105,11 +111,20 @@ def _under_stress(classifier: LogitsModel, images: Split) -> dict[str, list[dict
 def _print(document: dict[str, Any]) -> None:
     console.emit(f"accuracy  {console.percent_ci(document['accuracy'], document['accuracy_ci95'])}")
     console.emit(f"macro-F1  {document['macro_f1']:.4f}")
-    console.emit(f"ECE       {document['ece']:.4f}\n")
+    console.emit(f"ECE       {document['ece']:.4f}")
+    if document["ties"]:
+        console.emit(f"ties      {document['ties']}: two classes share the highest logit, and the first is the label")
     rows = [
-        [name, console.percent(r["recall"], 1), console.percent(r["precision"], 1), f"{r['f1']:.3f}", str(r["n"])]
+        [
+            name,
+            console.percent(r["recall"], 1) if r["n"] else "–",
+            console.percent(r["precision"], 1),
+            f"{r['f1']:.3f}",
+            str(r["n"]),
+        ]
         for name, r in document["per_class"].items()
     ]
+    console.emit("")
     console.emit(console.table(["class", "recall", "precision", "F1", "n"], rows))
     console.emit("\nconfusion (rows: true, columns: predicted)")
     rows = [[name, *map(str, row)] for name, row in zip(document["labels"], document["confusion"], strict=True)]

@@ -60,7 +60,9 @@ class Quantisation:
 
 
 class TFLiteInterpreter:
-    """A TFLite classifier with one image input (1, H, W, C) and one output (1, classes), on any TFLite runtime.
+    """A TFLite classifier with one image input (1, H, W, C) and one output on any TFLite runtime.
+
+    The output's elements are the classes, in whatever shape: (1, classes), (1, 1, 1, classes) or (classes,).
 
     Pixels go in through a 256-entry table (pixel value → input value), so that normalising and quantising an image is
     one look-up; 8-bit outputs come back through another. Measured at `edge-m` int8 (0.16 ms on a desktop core): 3 %
@@ -93,7 +95,7 @@ class TFLiteInterpreter:
         cv2.LUT(pixels, self._table, self._staging[0])
         self._runtime.set_tensor(self._in, self._staging)
         self._runtime.invoke()
-        outputs = self._runtime.get_tensor(self._out)[0]
+        outputs = self._runtime.get_tensor(self._out).reshape(-1)
         if self._levels is None:
             return self.output_quantisation.dequantise(outputs)
         values: NDArray[np.float32] = self._levels[outputs.view(np.uint8)]

@@ -15,6 +15,10 @@ from .errors import DatasetError
 Floats = NDArray[np.floating[Any]]
 Z95 = 1.959963984540054
 ECE_BINS = 15
+TEMPERATURE_SPREAD = 0.25
+"""Standard deviation of the prior on log T: it says that 95 % of networks need a temperature between 0.61 and 1.63."""
+ENOUGH_OF_EACH = 100
+"""So many images of either outcome, right and wrong, tell the temperature without a prior."""
 
 
 def softmax(logits: Floats, temperature: float = 1.0) -> NDArray[np.float32]:
@@ -59,14 +63,19 @@ def expected_calibration_error(probabilities: Floats, labels: NDArray[np.integer
 def fit_temperature(logits: Floats, labels: NDArray[np.integer[Any]]) -> float:
     """The temperature that minimises the negative log-likelihood (Guo 2017), by golden-section search in log space.
 
-    logits: (N, C). Returns a value between 0.05 and 20.
+    logits: (N, C). Returns a value between 0.05 and 20. Where all images are right, or all wrong, the likelihood alone
+    has its best value at one of these; so there is a normal prior on log T around 0 (`TEMPERATURE_SPREAD`), whole where
+    there is none of the rarer outcome, and less the more there are, until `ENOUGH_OF_EACH` leave nothing of it.
     """
+    hits = int((logits.argmax(axis=1) == labels).sum())
+    rarer = min(hits, len(labels) - hits)
+    prior = max(0.0, 1 - rarer / ENOUGH_OF_EACH) / (2 * TEMPERATURE_SPREAD**2 * len(labels))
 
     def loss(log_t: float) -> float:
         scaled = np.asarray(logits, np.float64) / math.exp(log_t)
         top = scaled.max(axis=1)
         log_sum = top + np.log(np.exp(scaled - top[:, None]).sum(axis=1))
-        return float((log_sum - scaled[np.arange(len(labels)), labels]).mean())
+        return float((log_sum - scaled[np.arange(len(labels)), labels]).mean()) + prior * log_t**2
 
     low, high, ratio = math.log(0.05), math.log(20.0), (math.sqrt(5) - 1) / 2
     for _ in range(60):
@@ -94,7 +103,10 @@ class ClassResult:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Result of scoring N images. confusion[true][predicted] counts images; fractions are 0 to 1."""
+    """Result of scoring N images. confusion[true][predicted] counts images; fractions are 0 to 1.
+
+    macro_f1: mean over the classes that an image has or was given.
+    """
 
     labels: tuple[str, ...]
     n: int
@@ -141,7 +153,7 @@ def score(probabilities: Floats, labels: NDArray[np.integer[Any]], names: Sequen
         n=n,
         accuracy=correct / n,
         accuracy_ci95=wilson_interval(correct, n),
-        macro_f1=float(f1.mean()),
+        macro_f1=float(f1[true + claimed > 0].mean()),
         ece=expected_calibration_error(probabilities, labels),
         per_class={
             name: ClassResult(float(recall[i]), float(precision[i]), float(f1[i]), int(true[i]))

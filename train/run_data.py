@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..edge_runtime.console import Progress
-from ..edge_runtime.dataset import Dataset, Split, require_every_class
+from ..edge_runtime.dataset import Dataset, Split, name_bytes, require_every_class
 from .cleaning import Findings, clean
 from .config import TrainConfig
 
@@ -30,7 +30,7 @@ class RunData:
             "validation_split": self.validation.name,
             "validation_made_from_train": self.dataset.made_validation,
             "validation_sha256": self.validation.sha256,
-            "validation_files_sha256": hashlib.sha256("\n".join(self.validation.files).encode()).hexdigest(),
+            "validation_files_sha256": hashlib.sha256(name_bytes("\n".join(self.validation.files))).hexdigest(),
             "train_counts": self.train.counts,
             "validation_counts": self.validation.counts,
             "left_out": self.findings.counts() if self.findings else None,

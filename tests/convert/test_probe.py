@@ -122,11 +122,21 @@ def test_answers_unlike_the_float_model_are_garbage(
     assert partitions == 1
 
 
-def test_outputs_that_are_not_finite_are_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_near_ties_that_flip_are_no_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = np.tile(np.array([[1.0, 0.99, -2.0]], np.float32), (32, 1))
+    given = np.tile(np.array([[0.99, 1.0, -2.0]], np.float32), (32, 1))
+    monkeypatch.setattr("edge_emotion.convert.targets.probe", lambda *a: Probe("litert", "2", given, 1))
+    images = noise_images(METADATA)
+    verdicts, _ = judge(b"", dense(4, ""), METADATA, images, Reference(images, right))
+    assert "agrees with the float model on 0.0 % of 32 images" in verdicts["litert"].reason
+    assert verdicts["litert"].verdict == "runs"
+
+
+def test_outputs_that_are_not_finite_are_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     given = np.full((32, 3), np.nan, np.float32)
     monkeypatch.setattr("edge_emotion.convert.targets.probe", lambda *a: Probe("litert", "2", given, 3))
     verdicts, _ = judge(b"", dense(4, ""), METADATA, noise_images(METADATA))
-    assert verdicts["litert"].verdict == "garbage"
+    assert verdicts["litert"].verdict == "fails"
     assert "3 partitions" in verdicts["xnnpack int8"].reason
 
 

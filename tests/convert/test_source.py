@@ -80,6 +80,23 @@ def test_a_softmax_at_the_end_is_taken_off(keras: Any, tmp_path: Path, style: st
     np.testing.assert_allclose(softmax(logits), probabilities, atol=1e-5)
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
+def test_a_network_that_computes_in_16_bits_is_converted_in_float32(keras: Any, tmp_path: Path, policy: str) -> None:
+    layers, before = keras.layers, keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        inner = keras.Sequential([layers.Conv2D(4, 3, activation="relu"), layers.BatchNormalization()])
+        model = keras.Sequential([keras.Input((8, 8, 1)), inner, layers.Flatten(), layers.Dense(2)])
+        path = save(model, tmp_path)
+    finally:
+        keras.config.set_dtype_policy(before)
+    images = random_images(5, GREY.input)
+    expected = model.predict(images.astype(np.float32) / 255, verbose=0)
+    lowered = lower(Job(path, (FLOAT32, INT8), images, images, GREY))
+    np.testing.assert_allclose(lowered.logits, expected, atol=0.02)
+    assert not {"CAST", "QUANTIZE"} & set(read_graph(lowered.files[0]).operator_counts)
+
+
 def test_a_saved_model_converts_to_the_same_answers(keras: Any, tmp_path: Path) -> None:
     model = network(keras, (10, 12, 3), keras.layers.Dense(2))
     model.export(tmp_path / "saved", verbose=False)

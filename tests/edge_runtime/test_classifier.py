@@ -112,6 +112,8 @@ def test_a_model_that_gives_no_numbers_is_said(
     nan = pytest.raises(ModelError, match=r"bare\.tflite gives NaN")
     with EmotionClassifier(bare, metadata=metadata) as classifier, nan:
         classifier.predict(grey(9))
+    with EmotionClassifier(bare, metadata=metadata) as classifier, pytest.raises(ModelError, match="gives NaN"):
+        classifier.logits(np.zeros((2, 48, 48, 1), np.uint8))
 
 
 def test_a_file_without_metadata_runs_with_declared_labels_only(tmp_path: Path) -> None:

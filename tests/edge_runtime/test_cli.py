@@ -200,10 +200,12 @@ def test_predict_writes_over_no_picture_that_it_reads(run: Run, picture: Path, t
 
 
 def test_predict_that_cannot_save_says_so(run: Run, picture: Path, tmp_path: Path) -> None:
-    target = picture / "out.png"
-    code, _, err = run("predict", picture, "--no-detect", "--model", INT8, "--save", target)
-    assert code == 1
-    assert err.startswith(f"edge-emotion: cannot write {target}: ")
+    loop = tmp_path / "loop.png"
+    loop.symlink_to(loop)
+    for target in (picture / "out.png", loop / "out.png"):
+        code, _, err = run("predict", picture, "--no-detect", "--model", INT8, "--save", target)
+        assert code == 1
+        assert err.startswith(f"edge-emotion: cannot write {target}: ")
 
 
 def test_a_picture_that_cannot_be_read_costs_no_other_its_result(run: Run, picture: Path, tmp_path: Path) -> None:
@@ -251,6 +253,41 @@ def test_evaluate_json_has_the_contracts_keys(run: Run, shades: Path) -> None:
     assert document["n"] == 9
     assert document["accuracy"] == 1.0
     assert document["per_class"]["dark"] == {"recall": 1.0, "precision": 1.0, "f1": 1.0, "n": 3}
+
+
+def test_evaluate_says_which_images_it_leaves_out_and_which_outputs_it_masks(run: Run, shades: Path) -> None:
+    folder = shades / "validation"
+    (folder / "grey").rename(folder / "gray")
+    code, out, err = run("evaluate", INT8, "--data", shades, "--json")
+    assert code == 0
+    document = json.loads(out)
+    assert (document["n"], document["left_out"], document["masked"]) == (6, {"gray": 3}, ["grey"])
+    assert "3 images of gray are left out" in err
+    assert "no images of grey: these outputs are masked" in err
+    _, out, err = run("evaluate", INT8, "--data", shades, "--classes", "dark,bright", "--json")
+    assert err == ""  # as asked
+    assert json.loads(out)["left_out"] == {"gray": 3}
+
+
+def test_evaluate_of_a_class_without_images_has_no_recall_of_it(run: Run, shades: Path) -> None:
+    shutil.copytree(shades / "validation", shades / "train")
+    shutil.rmtree(shades / "validation" / "grey")
+    code, out, err = run("evaluate", INT8, "--data", shades)
+    assert (code, err) == (0, "")
+    assert "macro-F1  1.0000" in out
+    assert next(line for line in out.splitlines() if line.startswith("grey")).split()[1] == "–"
+
+
+def test_a_file_name_that_is_not_utf_8_is_a_name_as_any_other(run: Run, shades: Path) -> None:
+    image = (shades / "validation" / "grey" / "0.png").read_bytes()
+    try:
+        Path(os.fsdecode(os.fsencode(shades) + b"/validation/grey/caf\xe9.png")).write_bytes(image)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    for data in (shades, shades / "validation"):  # the second: a validation split is made of it
+        code, out, err = run("evaluate", INT8, "--data", data, "--json")
+        assert (code, err) == (0, "")
+        assert json.loads(out)["accuracy"] == 1.0
 
 
 def test_evaluate_prints_a_table_and_takes_a_subset(run: Run, shades: Path) -> None:

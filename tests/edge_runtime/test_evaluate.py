@@ -8,7 +8,10 @@ from edge_emotion.edge_runtime.classifier import EmotionClassifier
 from edge_emotion.edge_runtime.dataset import Split
 from edge_emotion.edge_runtime.errors import DatasetError, ModelError, OptionError
 from edge_emotion.edge_runtime.evaluate import Evaluation, ParallelClassifier, evaluate
+from edge_emotion.edge_runtime.metadata import ModelMetadata
 from edge_emotion.edge_runtime.metrics import softmax
+from edge_emotion.edge_runtime.preprocess import Pixels
+from numpy.typing import NDArray
 
 MODEL = Path(__file__).parents[1] / "models" / "brightness-int8.tflite"
 LABELS = ("dark", "grey", "bright")
@@ -53,6 +56,29 @@ def test_the_temperature_scales_and_changes_no_label() -> None:
     np.testing.assert_array_equal(cooler.predicted, result.predicted)
     np.testing.assert_allclose(cooler.probabilities, softmax(result.logits / 2))
     assert cooler.temperature == 2.0
+
+
+def test_images_whose_highest_logit_two_classes_share_are_counted() -> None:
+    logits = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0], [0, 1, 1]], np.float32)
+    result = Evaluation.of_logits(grey_images(4), logits)
+    assert result.ties == 3
+    assert result.to_json()["ties"] == 3
+    np.testing.assert_array_equal(result.predicted, [0, 0, 0, 1])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_model_that_gives_no_numbers_is_an_error(value: float) -> None:
+    class Broken:
+        metadata = ModelMetadata(LABELS, name="broken")
+
+        def logits(self, pixels: Pixels) -> NDArray[np.float32]:
+            return np.full((len(pixels), 3), value, np.float32)
+
+        def close(self) -> None:
+            pass
+
+    with pytest.raises(ModelError, match="broken gives NaN or infinity"):
+        evaluate(Broken(), grey_images(3))
 
 
 def test_an_unknown_class_no_images_and_no_model() -> None:

@@ -129,6 +129,35 @@ def test_every_pixel_value_goes_in_through_the_table_and_out_by_the_formula(
         np.testing.assert_array_equal(model(pixels), model.output_quantisation.dequantise(wanted).ravel())
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.float32])
+@pytest.mark.parametrize("shape", [(1, 7), (7,), (1, 1, 1, 7)])
+def test_the_elements_of_the_output_are_the_classes_in_whatever_shape(
+    shape: tuple[int, ...], dtype: type[np.generic]
+) -> None:
+    class Runtime:
+        """Gives 0 to 6, in this shape."""
+
+        def get_input_details(self) -> list[dict[str, object]]:
+            return [{"index": 0, "shape": (1, *FACE_48.shape), "dtype": np.float32, "quantization": (0.0, 0)}]
+
+        def get_output_details(self) -> list[dict[str, object]]:
+            quantisation = (1.0, 0) if dtype is np.int8 else (0.0, 0)
+            return [{"index": 1, "shape": shape, "dtype": dtype, "quantization": quantisation}]
+
+        def set_tensor(self, index: int, value: NDArray[np.generic]) -> None:
+            pass
+
+        def invoke(self) -> None:
+            pass
+
+        def get_tensor(self, index: int) -> NDArray[np.generic]:
+            return np.arange(7).astype(dtype).reshape(shape)
+
+    model = interpreter.TFLiteInterpreter(Runtime(), FACE_48, "fake")
+    assert model.classes == 7
+    np.testing.assert_array_equal(model(np.zeros(FACE_48.shape, np.uint8)), np.arange(7))
+
+
 def test_memory_does_not_grow_over_ten_thousand_calls() -> None:
     statm = Path("/proc/self/statm")
     if not statm.exists():

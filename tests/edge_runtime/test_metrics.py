@@ -60,6 +60,9 @@ def test_score_by_hand() -> None:
 def test_a_class_without_images_scores_zero_not_nan() -> None:
     result = score(np.array([[0.5, 0.3, 0.2]], np.float32), np.array([0]), ("a", "b", "c"))
     assert result.per_class["c"].to_json() == {"recall": 0.0, "precision": 0.0, "f1": 0.0, "n": 0}
+    assert result.macro_f1 == 1  # b and c, which no image has or was given, say nothing
+    wrong = score(np.array([[0.9, 0.1, 0.0], [0.1, 0.9, 0.0]]), np.array([0, 0]), ("a", "b", "c"))
+    assert wrong.macro_f1 == pytest.approx((2 / 3 + 0) / 2)  # b was given to an image: its 0 counts
 
 
 def test_nothing_to_score_is_an_error() -> None:
@@ -85,6 +88,23 @@ def test_the_temperature_that_made_the_labels_is_found() -> None:
     p = softmax(logits, 2.5)
     labels = (p.cumsum(axis=1) < rng.random((len(p), 1))).sum(axis=1).clip(max=4)
     assert fit_temperature(logits, labels) == pytest.approx(2.5, rel=0.05)
+
+
+@pytest.mark.parametrize(("n", "least"), [(1, 0.9), (8, 0.75), (100, 0.3), (1000, 0.15)])
+def test_images_that_are_all_right_are_no_reason_for_certainty(n: int, least: float) -> None:
+    """The likelihood alone takes the smallest temperature that the search knows, however few they are."""
+    logits = np.tile(np.array([[2.0, 0.0, -1.0]]), (n, 1))
+    assert least < fit_temperature(logits, np.zeros(n, np.int64)) < 1
+    assert fit_temperature(logits, np.full(n, 2)) > 1
+
+
+def test_with_enough_images_of_each_outcome_the_likelihood_alone_decides() -> None:
+    """Of two classes at a distance of 4, T makes the first as probable as it is frequent: 4 / T = log(odds)."""
+    logits = np.tile(np.array([[4.0, 0.0]]), (300, 1))
+    labels = np.repeat([0, 1], [200, 100])
+    assert fit_temperature(logits, labels) == pytest.approx(4 / math.log(2), rel=1e-6)
+    fewer = fit_temperature(logits[::10], labels[::10])
+    assert 1 < fewer < 4 / math.log(2)
 
 
 def test_mcnemar_by_hand() -> None:
