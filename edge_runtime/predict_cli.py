@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -111,9 +112,9 @@ def _targets(save: Path, images: list[Path]) -> dict[Path, Path]:
                     f"--save: {sources[target]} and {image} would both become {target}: save them one by one"
                 )
             sources[target] = image
-    read = {image.resolve() for image in images}
+    read = {os.path.realpath(image) for image in images}
     for target in sources:
-        if target.resolve() in read:
+        if os.path.realpath(target) in read:
             raise OptionError(f"--save would write over {target}, which is to be read: name another file or folder")
     return {image: target for target, image in sources.items()}
 
@@ -126,13 +127,13 @@ def _save(target: Path, image: Image, results: list[tuple[tuple[int, int, int, i
     import cv2
 
     from .annotate import annotate
+    from .atomic import write_atomically
     from .errors import OptionError, OutputError
 
     drawn = annotate(image, [(box, f"{p.label} {100 * p.confidence:.0f} %") for box, p in results])
     try:
         encoded = cv2.imencode(target.suffix, drawn)[1].tobytes()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(encoded)
+        write_atomically(target, encoded)
     except cv2.error as error:
         raise OptionError(f"--save {target}: OpenCV writes no {target.suffix} files, use .jpg or .png") from error
     except OSError as error:

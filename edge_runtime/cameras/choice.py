@@ -63,9 +63,8 @@ def check_source(source: str) -> None:
     from .stream import without_password
 
     if not (URL.match(source) or is_live(source) or Path(source).exists()):
-        raise DeviceError(
-            f"source {printable(source)} does not exist: a camera number (0), picamera, a video, a folder, or a URL"
-        )
+        shown = printable(without_password(source))  # also of a scheme that does not exist, such as rstp://
+        raise DeviceError(f"source {shown} does not exist: a camera number (0), picamera, a video, a folder, or a URL")
     try:
         _ = urlsplit(source).port if URL.match(source) else None
     except ValueError as error:

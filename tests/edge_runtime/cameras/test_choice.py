@@ -39,6 +39,11 @@ def test_a_source_that_is_nothing_lists_what_there_is(source: str) -> None:
         open_camera(source)
 
 
+def test_a_scheme_that_does_not_exist_shows_no_password() -> None:
+    with pytest.raises(DeviceError, match=r"^source rstp://host/live does not exist"):
+        open_camera("rstp://me:secret@host/live")
+
+
 def test_http_streams_are_given_up_unless_waited_for_and_cameras_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[tuple[str, live.Patience | None]] = []
 
