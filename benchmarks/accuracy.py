@@ -55,9 +55,11 @@ def shared_classes(models: Sequence[ModelMetadata], dataset: Dataset, wanted: Se
     """The classes that all models and the data know, in the first model's order, or those wanted.
 
     All rows are scored on the images of these classes, so that their figures may be compared.
-    Raises DatasetError when fewer than two remain.
+    Raises DatasetError when fewer than two remain, OptionError when a model lacks a wanted one.
     """
     if wanted:
+        for model in models:
+            class_indices(wanted, model.labels)
         return tuple(wanted)
     first, *others = (model.labels for model in models)
     shared = common_classes(first, dataset.classes, *others)

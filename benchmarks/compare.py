@@ -46,6 +46,10 @@ def compare_reports(report: BenchReport, baseline: Mapping[str, Any], name: str,
                 notes.append(f"{row.label} ({row.precision or 'failed'}) is not in the baseline")
             continue
         changes += _changes(row.label, before, document, limits, gate_times=not other)
+        if before.get("accuracy") is not None and _ran(document) and document.get("accuracy") is None:
+            notes.append(
+                f"{row.label} has an accuracy in the baseline and none here: it is not gated (--data measures it)"
+            )
     return Comparison(name, limits, tuple(changes), tuple(notes))
 
 

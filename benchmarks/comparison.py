@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,8 +24,9 @@ class Limits:
     more_memory: float = 0.20
 
     def __post_init__(self) -> None:
-        if min(self.slower, self.less_accurate_pp, self.larger, self.more_memory) < 0:
-            raise OptionError("limits of a comparison must not be negative")
+        limits = (self.slower, self.less_accurate_pp, self.larger, self.more_memory)
+        if not all(0 <= limit < math.inf for limit in limits):
+            raise OptionError("limits of a comparison (--max-slowdown, --max-drop) must be finite and not negative")
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict."""

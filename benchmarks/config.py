@@ -53,8 +53,8 @@ class BenchConfig:
             raise OptionError(f"--runs must be at least 1, got {self.min_runs}")
         if self.min_accuracy is not None and not 0 < self.min_accuracy <= 1:
             raise OptionError(f"--min-accuracy is a fraction above 0 and at most 1, got {self.min_accuracy:g}")
-        if self.deadline_ms is not None and not self.deadline_ms > 0:
-            raise OptionError(f"--deadline-ms must be above 0, got {self.deadline_ms:g}")
+        if self.deadline_ms is not None and not 0 < self.deadline_ms < math.inf:
+            raise OptionError(f"--deadline-ms must be finite and above 0, got {self.deadline_ms:g}")
         if self.video is not None and not self.video.exists():
             raise OptionError(f"--video {self.video} does not exist")
         if self.detector.partition(":")[0] not in DETECTORS:

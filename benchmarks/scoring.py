@@ -23,7 +23,7 @@ Splits = dict[InputSpec, Split]
 def load_splits(
     measurements: Sequence[Measurement], config: BenchConfig, dataset: Dataset, progress: Progress | None
 ) -> Splits:
-    """The split for each input among the models. Raises DatasetError when classes or split do not fit."""
+    """The split for each input among the models. Raises as `shared_classes` and `load` do."""
     models = [m.metadata for m in measurements if m.metadata]
     classes = shared_classes(models, dataset, config.classes)
     return {

@@ -239,6 +239,8 @@ def test_a_broken_file_is_a_row_beside_the_others(
         ((FLOAT, "--runs", "0"), 2, "--runs"),
         ((FLOAT, "--min-accuracy", "60"), 2, "fraction"),
         ((FLOAT, "--deadline-ms", "-1"), 2, "--deadline-ms"),
+        ((FLOAT, "--deadline-ms", "inf"), 2, "--deadline-ms must be finite"),
+        ((FLOAT, "--max-slowdown", "nan"), 2, "--max-slowdown"),
         ((FLOAT, "--sustained", "-1"), 2, "--sustained"),
         ((FLOAT, "--video", "none.mp4"), 2, "none.mp4"),
         ((FLOAT, "--video", FLOAT, "--detector", "magic"), 2, "unknown detector"),

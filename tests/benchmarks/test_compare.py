@@ -80,6 +80,18 @@ def test_accuracy_on_other_images_is_shown_only(make_row: MakeRow, make_report: 
     assert verdicts(make_report(make_row(accuracy=0.5)), old)["edge, 1 thread accuracy"] == "worse"
 
 
+def test_an_accuracy_that_is_not_measured_again_is_said_not_to_be_gated(
+    make_row: MakeRow, make_report: MakeReport
+) -> None:
+    old = as_baseline(make_report(make_row(accuracy=0.70)))
+    comparison = compare_reports(make_report(make_row()), old, "old", Limits())
+    assert "accuracy" not in {change.figure for change in comparison.changes}
+    assert comparison.notes == (
+        "edge, 1 thread has an accuracy in the baseline and none here: it is not gated (--data measures it)",
+    )
+    assert compare_reports(make_report(make_row(accuracy=0.70)), old, "old", Limits()).notes == ()
+
+
 def test_times_of_another_machine_never_fail(make_row: MakeRow, make_report: MakeReport) -> None:
     old = as_baseline(make_report(make_row(p50=1.0)))
     old["environment"]["cpu"] = "Cortex-A76"
@@ -146,9 +158,11 @@ def test_a_folder_holds_a_file_for_each_board(tmp_path: Path) -> None:
     assert baseline_file(tmp_path / "b.json", "Raspberry Pi 5") == tmp_path / "b.json"
 
 
-def test_negative_limits_are_refused() -> None:
-    with pytest.raises(OptionError):
-        Limits(slower=-0.1)
+@pytest.mark.parametrize("limit", [-0.1, float("nan"), float("inf")])
+def test_a_limit_that_is_negative_or_not_finite_is_refused(limit: float) -> None:
+    for name in ("slower", "less_accurate_pp"):
+        with pytest.raises(OptionError, match="finite and not negative"):
+            Limits(**{name: limit})
 
 
 @given(st.text())

@@ -14,7 +14,7 @@ from edge_emotion.benchmarks.config import BenchConfig
 from edge_emotion.benchmarks.environment import Machine
 from edge_emotion.benchmarks.harness import interleaved, run_bench
 from edge_emotion.edge_runtime.dataset import open_dataset
-from edge_emotion.edge_runtime.errors import DatasetError, EdgeEmotionError, ModelError
+from edge_emotion.edge_runtime.errors import DatasetError, EdgeEmotionError, ModelError, OptionError
 
 MakeModel = Callable[..., Path]
 MakeConfig = Callable[..., BenchConfig]
@@ -156,6 +156,18 @@ def test_data_with_other_labels_is_refused_before_anything_is_timed(
     model = make_model(labels=["cat", "dog"])
     with pytest.raises(DatasetError, match=r"classes angry, happy, neutral, the models know cat, dog"):
         run_bench([model], make_config(), open_dataset(faces), machine=bare_machine)
+
+
+def test_a_class_that_one_model_lacks_is_refused_before_anything_is_timed(
+    make_model: MakeModel, make_config: MakeConfig, bare_machine: Machine, faces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("timed first")
+
+    monkeypatch.setattr(measurement.Measurement, "warm", never)
+    models = [make_model("a"), make_model("b", labels=["angry", "happy"])]
+    with pytest.raises(OptionError, match="unknown class 'neutral'"):
+        run_bench(models, make_config(classes=("angry", "neutral")), open_dataset(faces), machine=bare_machine)
 
 
 @pytest.mark.parametrize("moment", ["open", 0, 25])

@@ -38,6 +38,10 @@ def test_the_seed_decides_and_the_hash_tells(training: Split) -> None:
     assert first.files == again.files
     assert first.sha256 == again.sha256
     assert first.sha256 != other.sha256
+    latin1 = dataclasses.replace(
+        first, files=("caf\udce9.png", *first.files[1:])
+    )  # a name that is not UTF-8, as Python reads it
+    assert latin1.sha256 != first.sha256
     assert first.to_json()["files"] == list(first.files)
 
 

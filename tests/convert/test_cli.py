@@ -120,6 +120,13 @@ def test_invalid_options_are_exit_code_2(arguments: list[str | Path], said: str)
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.parametrize("seed", ["-1", str(2**32)])
+def test_a_seed_that_no_generator_takes_is_exit_code_2(seed: str) -> None:
+    result = run("--seed", seed)
+    assert result.exit_code == 2
+    assert "--seed" in result.stderr
+
+
 def test_labels_rename_the_outputs_of_a_model_that_says_its_input(
     tmp_path: Path, keras_model: Maker, data: Path
 ) -> None:
