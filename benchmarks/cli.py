@@ -10,6 +10,7 @@ import typer
 
 from ..edge_runtime import console, options
 from ..edge_runtime.errors import INTERRUPTED, ContractError, ModelError, OptionError
+from ..edge_runtime.parsing import declare_each, parse_classes
 
 if TYPE_CHECKING:
     from .report import BenchReport
@@ -105,7 +106,7 @@ def bench(
             chosen,
             emulate,
             split=images,
-            declared=options.declare_each(chosen, labels, input_spec),
+            declared=declare_each(chosen, labels, input_spec),
             baseline=baseline,
             save_baseline=save_baseline,
             out=out,
@@ -119,7 +120,7 @@ def bench(
         min_runs=runs,
         pin=pin,
         split=split,
-        classes=options.parse_classes(classes),
+        classes=parse_classes(classes),
         min_accuracy=min_accuracy,
         deadline_ms=deadline_ms,
         profile=profile,
@@ -130,7 +131,7 @@ def bench(
     limits = Limits(slower=max_slowdown / 100, less_accurate_pp=max_drop)
     board = Machine().environment().board if baseline or save_baseline else ""
     chosen = models or bundled()
-    declared = options.declare_each(chosen, labels, input_spec)
+    declared = declare_each(chosen, labels, input_spec)
     dataset = open_dataset(data) if data else None
     check_outputs(out)  # makes the folder, in which the baseline may be asked for
     baseline, save_baseline = (baseline_file(path, board) if path else None for path in (baseline, save_baseline))

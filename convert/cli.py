@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..edge_runtime import console, options
+from ..edge_runtime.parsing import describe, parse_logit_bias
 
 
 def convert(
@@ -104,10 +105,10 @@ def convert(
             _compile_only(model, edgetpu, as_json)
             return
         known = model_metadata.read(model) if model.is_file() else None
-        declared = options.describe(model, known, labels, input_spec)
+        declared = describe(model, known, labels, input_spec)
         metadata = metadata_of(model, declared or known)
         if logit_bias is not None:
-            declared = dataclasses.replace(metadata, logit_bias=options.parse_logit_bias(logit_bias, metadata.labels))
+            declared = dataclasses.replace(metadata, logit_bias=parse_logit_bias(logit_bias, metadata.labels))
         folder = out or model.parent
         check_writable(folder)
         validation = representative = None

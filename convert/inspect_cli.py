@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..edge_runtime import console, options
+from ..edge_runtime.parsing import declare
 
 if TYPE_CHECKING:
     from .inspection import Inspection
@@ -30,7 +31,7 @@ def inspect(
     from ..edge_runtime.errors import ModelError
     from .inspection import inspect_model
 
-    declared = options.declare(model, labels, input_spec)
+    declared = declare(model, labels, input_spec)
     with console.foreign_output_to_stderr():
         found = inspect_model(model, against, declared)
         if as_json:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import console, options
+from .parsing import declare, parse_classes
 
 if TYPE_CHECKING:
     from .classifier import LogitsModel
@@ -48,11 +49,11 @@ def evaluate(
         raise OptionError("--margin is how a face that --detector found is cropped: add --detector")
     with console.foreign_output_to_stderr(), ExitStack() as stack:
         finder = stack.enter_context(open_detector(detector)) if detector is not None else None
-        declared = options.declare(model, labels, input_spec)
+        declared = declare(model, labels, input_spec)
         classifier = stack.enter_context(closing(open_model(model, declared, backend)))
         with console.progress("decoding") as bar:
             dataset = open_dataset(data)
-            images = load_split_for(classifier, dataset, split, options.parse_classes(classes), bar)
+            images = load_split_for(classifier, dataset, split, parse_classes(classes), bar)
         strange, unused = left_out(dataset, images), masked(classifier.metadata.labels, images)
         if classes is None and strange:
             console.note(f"{sum(strange.values())} images of {', '.join(strange)} are left out: the model has none")

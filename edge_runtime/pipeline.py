@@ -18,6 +18,7 @@ from .following import Follower
 from .outputs.choice import open_outputs
 from .outputs.output import Output, ViewerClosed
 from .pace import Pace
+from .parsing import declare
 from .preprocess import prepare
 from .results import FrameResult, TrackedFace, utc_now
 from .run_config import RunConfig
@@ -77,12 +78,10 @@ class Pipeline:
 
         What was opened is closed again on failure.
         """
-        from . import options
-
         with ExitStack() as stack:
             for output in outputs:
                 stack.callback(output.close)
-            declared = options.declare(config.model, config.labels, config.input)
+            declared = declare(config.model, config.labels, config.input)
             classifier = stack.enter_context(
                 EmotionClassifier(
                     config.model,

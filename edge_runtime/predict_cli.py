@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import console, options
+from .parsing import declare, parse_classes
 
 if TYPE_CHECKING:
     from .classifier import Prediction
@@ -50,8 +51,8 @@ def predict(
     for path in images:
         if not path.is_file():
             read_image(path)  # says why, before anything is opened
-    declared = options.declare(model, labels, input_spec)
-    wanted = options.parse_classes(classes)
+    declared = declare(model, labels, input_spec)
+    wanted = parse_classes(classes)
     cv2.setNumThreads(threads)
     failed: list[ImageError] = []
     documents: list[dict[str, Any]] = []

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from . import metadata, zoo
 from .errors import ModelError, OptionError
 from .labels import select_classes
+from .parsing import declare, parse_classes
 from .smoothing import Smoothing
 
 PATHS = ("source", "model", "jsonl", "csv", "video", "mqtt_ca", "mqtt_password_file")
@@ -78,8 +80,6 @@ class RunConfig:
 
         A path may begin with `~`, which a shell expands neither in a configuration file nor after `=`.
         """
-        from .options import parse_classes
-
         for name in PATHS:
             if same.get(name) is not None:
                 same[name] = type(same[name])(os.path.expanduser(same[name]))
@@ -128,9 +128,6 @@ class RunConfig:
 
         Raises ModelError when the model does not exist or does not say, OptionError for classes that it does not have.
         """
-        from . import metadata, zoo
-        from .options import declare
-
         found = declare(self.model, self.labels, self.input) or metadata.read(zoo.resolve(self.model))
         if found is None:
             raise ModelError(f"{self.model} holds no labels: give them with --labels")
@@ -146,9 +143,9 @@ class RunConfig:
     def _check_files(self) -> None:
         """No output goes to a file that is read, or to another output's."""
         files = {"model": self.model, "jsonl": self.jsonl, "csv": self.csv, "video": self.video}
-        options: dict[Path, str] = {} if self.is_live else {Path(self.source).resolve(): "source"}
+        options: dict[str, str] = {} if self.is_live else {os.path.realpath(self.source): "source"}
         for option, file in files.items():
-            other = options.setdefault(Path(file).resolve(), option) if file is not None else option
+            other = options.setdefault(os.path.realpath(file), option) if file is not None else option
             if other != option:
                 raise OptionError(f"--{other} and --{option} cannot share {file}: give --{option} another file")
 

@@ -17,6 +17,7 @@ from ..edge_runtime.atomic import check_writable
 from ..edge_runtime.dataset import open_dataset
 from ..edge_runtime.errors import INTERRUPTED, EdgeEmotionError, OptionError
 from ..edge_runtime.metrics import Metrics
+from ..edge_runtime.parsing import parse_classes, parse_limit
 from ..edge_runtime.zoo import resolve
 from .checkpoint import MODEL_FILE, RESUME_FILE, EpochResult, read_history
 from .config import PRECISIONS, TEACHER_WEIGHT, VOTES_WEIGHT, TrainConfig
@@ -99,7 +100,7 @@ def train(
                     raise OptionError(f"--{option}-weight says how much --{option} counts: give that too")
             initial = resolve_source(start) if start else None
             chosen = _override(_recipe(preset, initial, qat), epochs, batch_size, settings or ())
-            wanted, limits = options.parse_classes(classes), options.parse_limit(limit)
+            wanted, limits = parse_classes(classes), parse_limit(limit)
             dataset = open_dataset(data)
             config = TrainConfig(
                 preset=chosen,

@@ -5,7 +5,7 @@ import pytest
 from edge_emotion.edge_runtime import metadata
 from edge_emotion.edge_runtime.errors import ModelError, OptionError
 from edge_emotion.edge_runtime.metadata import InputSpec, ModelMetadata
-from edge_emotion.edge_runtime.options import (
+from edge_emotion.edge_runtime.parsing import (
     declare,
     declare_each,
     parse_classes,
