@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..edge_runtime.classifier import require_numbers
+from ..edge_runtime.errors import ModelError
 from ..edge_runtime.metadata import InputSpec, ModelMetadata
 from .client import PATIENCE_S, Worker, WorkerError
 from .config import BenchConfig
@@ -102,16 +104,16 @@ class Measurement:
     def logits(self, images: Path, count: int, out: Path) -> NDArray[np.float32] | None:
         """Logits (N, classes) of the prepared images in a .npy file, by way of the file `out`; None when it fails.
 
-        Logits that are not finite are the row's failure too: they cannot be scored.
+        Logits that are no numbers are the row's failure too: they cannot be scored.
         """
         self._ask("predict", images=str(images), out=str(out), patience_s=PATIENCE_S + count)  # a second an image
         if not self.alive:
             return None
-        logits = np.asarray(np.load(out), np.float32)
-        if not np.isfinite(logits).all():
-            self.row = replace(self.row, error="gives outputs that are not finite (NaN or infinity)")
+        try:
+            return require_numbers(np.asarray(np.load(out), np.float32), "the model")
+        except ModelError as error:
+            self.row = replace(self.row, error=str(error))
             return None
-        return logits
 
     def finished(self) -> Row:
         """The row with the statistics of its rounds."""

@@ -85,7 +85,7 @@ def convert_model(
         if edgetpu and recipe.io == "int8" and not recipe.keep_float and not output.rejected:
             output = dataclasses.replace(output, coral=compile_file(output.path))
         outputs.append(output)
-        if fix and recipe.precision == "int8" and output.breaches:
+        if fix and output.breaches and output.layers:
             with console.progress("keeping layers in float") as progress:
                 outputs.append(_repair(job, verifier, output, files[FLOAT32], progress))
     return Conversion(model, sha256, source, contract, tuple(outputs), reference, calibration)

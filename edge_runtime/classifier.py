@@ -179,8 +179,11 @@ def to_logits(outputs: NDArray[np.float32], metadata: ModelMetadata) -> NDArray[
 
 
 def require_numbers(logits: NDArray[np.float32], model: str) -> NDArray[np.float32]:
-    """The logits. Raises ModelError, with the model's name, where one of them is NaN or infinite."""
-    if not np.isfinite(logits).all():
+    """Logits (…, classes) as they are. Raises ModelError, with the model's name, where no softmax can be taken of them.
+
+    Minus infinity, as a log-softmax gives it for a probability of 0, is refused only where all classes have it.
+    """
+    if not np.isfinite(logits.max(axis=-1)).all():
         raise ModelError(f"{model} gives NaN or infinity in place of logits: train, convert or copy it again")
     return logits
 

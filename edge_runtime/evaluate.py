@@ -75,7 +75,7 @@ def evaluate(model: LogitsModel, split: Split, progress: Progress | None = None)
             progress(min(start + CHUNK, len(split)), len(split))
     if not parts:
         raise DatasetError(f"nothing to evaluate: the {split.name} split has no images")
-    logits = require_numbers(np.concatenate(parts), model.metadata.name or "the model")[:, chosen]
+    logits = require_numbers(np.concatenate(parts)[:, chosen], model.metadata.name or "the model")
     return Evaluation.of_logits(split, logits, model.metadata.temperature)
 
 

@@ -60,7 +60,7 @@ class Preset:
             if not fits:
                 raise OptionError(f"{name} must be {allowed}, got {getattr(self, name)}")
         if self.warmup_epochs and self.schedule == "constant":
-            raise OptionError("warmup_epochs leads up to a schedule: it needs schedule=cosine")
+            raise OptionError("warmup_epochs leads up to a schedule: set warmup_epochs=0, or schedule=cosine")
         for name, known in (("optimizer", ("rmsprop", "sgd")), ("schedule", ("constant", "cosine"))):
             if getattr(self, name) not in known:
                 raise OptionError(f"{name} must be {' or '.join(known)}, got {getattr(self, name)!r}")

@@ -217,7 +217,7 @@ def test_a_model_that_gives_nan_is_its_rows_and_the_others_go_on(
     models = [make_model("nan", nan=True, delay_ms=0.5), make_model("good", delay_ms=4.0)]
     report = run_bench(models, make_config(threads=(1, 2)), open_dataset(faces), machine=bare_machine)
     *bad, good, _ = report.rows
-    assert [row.error for row in bad] == ["gives outputs that are not finite (NaN or infinity)"] * 2
+    assert all("gives NaN or infinity" in str(row.error) for row in bad)
     assert [row.accuracy for row in bad] == [None, None]
     assert good.accuracy is not None
     assert report.recommendation.model == "good"

@@ -217,6 +217,19 @@ def test_a_file_that_does_not_run_is_rejected_and_not_measured(
     assert output.breaches == ("fails: said by a test",)
 
 
+def test_fix_leaves_alone_what_does_not_run(
+    keras_model: Maker,
+    tmp_path: Path,
+    validation: Split,
+    training: Split,
+    declared: ModelMetadata,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(verification, "judge", judged_as("fails"))
+    result = convert_wild(keras_model, tmp_path, validation, training, declared, fix=True)
+    assert [output.rejected for output in result.outputs] == [True]
+
+
 def judged_as(verdict: str) -> Callable[..., object]:
     return lambda *_: ({"litert": Verdict(verdict, "said by a test")}, 0)  # type: ignore[arg-type]
 

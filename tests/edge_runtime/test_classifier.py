@@ -116,6 +116,18 @@ def test_a_model_that_gives_no_numbers_is_said(
         classifier.logits(np.zeros((2, 48, 48, 1), np.uint8))
 
 
+def test_minus_infinity_is_a_probability_of_0(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bare = tmp_path / "bare.tflite"
+    bare.write_bytes(b"\0\0\0\0TFL3")
+    outputs = [0.0, -np.inf]
+    monkeypatch.setattr("edge_emotion.edge_runtime.classifier.open_interpreter", lambda *_: Fixed(*outputs))
+    with EmotionClassifier(bare, metadata=ModelMetadata(("a", "b"))) as classifier:
+        assert classifier.predict(grey(9)).probabilities == {"a": 1, "b": 0}
+    outputs[0] = -np.inf
+    with EmotionClassifier(bare, metadata=ModelMetadata(("a", "b"))) as classifier, pytest.raises(ModelError):
+        classifier.predict(grey(9))
+
+
 def test_a_file_without_metadata_runs_with_declared_labels_only(tmp_path: Path) -> None:
     bare = tmp_path / "bare.tflite"
     bare.write_bytes(model_metadata.strip(INT8.read_bytes()))
