@@ -151,7 +151,8 @@ def convert(
             console.emit(f"\nreports: {reports}/")
     if result.unmet:
         failed = "; ".join(f"{o.recipe.name}: {', '.join(o.breaches)}" for o in result.unmet)
-        advice = "" if fix else "; --fix keeps the layers that hurt most in float"
+        mendable = not fix and any(output.layers for output in result.unmet)
+        advice = "; --fix keeps the layers that hurt most in float" if mendable else ""
         raise ContractError(f"the contract is not met ({failed}): written with the suffix .rejected{advice}")
     for output in result.outputs:
         if output.coral and output.coral.compilation and output.coral.compilation.failure:

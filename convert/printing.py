@@ -59,7 +59,7 @@ def _print_targets(outputs: tuple[Output, ...]) -> None:
 def _print_details(output: Output) -> None:
     console.emit(f"{output.path}{'  REJECTED' if output.rejected else ''}")
     for breach in output.breaches:
-        console.emit(f"  limit: {breach}")
+        console.emit(f"  contract: {breach}")
     if output.recipe.keep_float and output.layers is not None:
         kept = ", ".join(layer.name for layer in output.layers.layers if layer.kept_float)
         console.emit(f"  kept in float: {kept}")
@@ -71,8 +71,11 @@ def _print_details(output: Output) -> None:
         worst = ", ".join(f"{layer.name} {layer.sqnr_db:.1f} dB" for layer in output.layers.by_harm[:3])
         console.emit(f"  layers that add most noise: {worst}")
     for target, verdict in output.runs_on.items():
-        if verdict.verdict in ("fails", "garbage") or (output.recipe.precision == "int8" and target == "edgetpu"):
-            console.emit(f"  {target}: {verdict.verdict}: {verdict.reason}")
+        said = f"{verdict.verdict}: {verdict.reason}"
+        if (verdict.verdict in ("fails", "garbage") and said not in output.breaches) or (
+            output.recipe.precision == "int8" and target == "edgetpu"
+        ):
+            console.emit(f"  {target}: {said}")
     if output.coral is not None:
         print_coral(output.coral)
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from edge_emotion.convert import verification
 from edge_emotion.convert.run_folder import newest_model, recorded_dataset
+from edge_emotion.convert.targets import Verdict
 from edge_emotion.edge_runtime import metadata
 from edge_emotion.edge_runtime.cli import app
 from edge_emotion.edge_runtime.dataset import open_dataset
@@ -94,6 +96,23 @@ def test_an_explicit_limit_is_enforced_with_exit_code_3(tmp_path: Path, keras_mo
             "--max-drop", "1", "--out", tmp_path / "out")  # fmt: skip
     assert caught.value.exit_code == 3
     assert (tmp_path / "out" / f"shades-{WILD:g}-int8.tflite.rejected").exists()
+
+
+def test_what_garbage_is_refused_for_is_said_once(tmp_path: Path, keras_model: Maker, data: Path) -> None:
+    described = ("--labels", ",".join(LABELS), "--input", "8x8:grey:0:1", "--data", data, "--out", tmp_path / "out")
+    arguments = ["convert", *map(str, (keras_model(WILD), *described, "--int8"))]
+    told = CliRunner().invoke(app, arguments).stdout
+    assert told.count("agrees with the float model") == told.count("  contract: garbage: litert") == 1
+
+
+def test_fix_is_no_advice_for_a_file_without_int8_layers(
+    tmp_path: Path, keras_model: Maker, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails = {"litert": Verdict("fails", "said by a test")}
+    monkeypatch.setattr(verification, "judge", lambda *_: (fails, 0))
+    described = ("--labels", ",".join(LABELS), "--input", "8x8:grey:0:1", "--data", data, "--out", tmp_path / "out")
+    with pytest.raises(ContractError, match=r"said by a test\): written with the suffix \.rejected$"):
+        run(keras_model(0.0), *described, "--float32")
 
 
 def test_calibration_with_a_validation_image_is_refused(tmp_path: Path, keras_model: Maker, data: Path) -> None:
