@@ -61,7 +61,7 @@ def convert(
     labels: options.Labels = None,
     input_spec: options.Input = None,
     out: Annotated[Path | None, typer.Option("--out", help="Where the files go; beside the model by default.")] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the calibration sample.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=options.HIGHEST_SEED, help="Seed of the calibration sample.")] = 0,
     as_json: options.Json = False,
 ) -> None:
     """Convert a model to TFLite, and prove what it cost. Without a precision: all four.
@@ -72,7 +72,7 @@ def convert(
     from ..edge_runtime.atomic import check_writable
     from ..edge_runtime.dataset import open_dataset
     from ..edge_runtime.errors import ContractError, ModelError, OptionError
-    from ..edge_runtime.evaluate import left_out
+    from ..edge_runtime.evaluate import left_out, note_left_out
     from ..edge_runtime.labels import common_classes
     from ..edge_runtime.zoo import bundled_models
     from . import recipes
@@ -122,8 +122,7 @@ def convert(
                 console.note(f"{dataset.path} has no images of {', '.join(sorted(missing))}: they go unmeasured")
             with console.progress("decoding validation") as bar:
                 validation = dataset.load("validation", metadata.input, classes, bar)
-            if strange := left_out(dataset, validation):
-                console.note(f"{sum(strange.values())} images of {', '.join(strange)} are left out: the model has none")
+            note_left_out(left_out(dataset, validation))
         if calibration is not None:
             representative = Calibration.from_folder(calibration, metadata.input, samples, seed, validation)
         elif dataset is not None and any(recipe.needs_calibration for recipe in chosen):

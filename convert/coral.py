@@ -37,6 +37,11 @@ class CoralFile:
         }
 
 
+def files_of(path: Path) -> tuple[Path, Path]:
+    """Where `compile_file` puts what it makes of `X.tflite`: the compiled file, and the bare one for a compiler."""
+    return path.with_name(f"{path.stem}_edgetpu.tflite"), path.parent / READY / path.name
+
+
 def compile_file(path: Path) -> CoralFile:
     """Compile an int8 `X.tflite` to `X_edgetpu.tflite` beside it, with the same metadata inside.
 
@@ -53,7 +58,7 @@ def compile_file(path: Path) -> CoralFile:
     types = {graph.tensors[i].dtype for i in (*graph.inputs, *graph.outputs)}
     if not types <= {"INT8", "UINT8"}:
         raise ModelError(f"{path} cannot be compiled for the Edge TPU: {objections(graph)[0].rule}")
-    target = path.with_name(f"{path.stem}_edgetpu.tflite")
+    target, ready = files_of(path)
     compilation = compile_model(flatbuffer, path.stem)
     if compilation is not None:
         command = tuple(compile_command(path))
@@ -61,7 +66,6 @@ def compile_file(path: Path) -> CoralFile:
             return CoralFile(command, None, compilation)
         _write(target, compilation.content, content, compilation.to_json())
         return CoralFile(command, target, compilation)
-    ready = path.parent / READY / path.name
     command = tuple(compile_command(ready, path.parent))
     if not ready.exists() or ready.read_bytes() != flatbuffer:
         write_atomically(ready, flatbuffer)

@@ -71,11 +71,9 @@ def _print_details(output: Output) -> None:
         worst = ", ".join(f"{layer.name} {layer.sqnr_db:.1f} dB" for layer in output.layers.by_harm[:3])
         console.emit(f"  layers that add most noise: {worst}")
     for target, verdict in output.runs_on.items():
-        said = f"{verdict.verdict}: {verdict.reason}"
-        if (verdict.verdict in ("fails", "garbage") and said not in output.breaches) or (
-            output.recipe.precision == "int8" and target == "edgetpu"
-        ):
-            console.emit(f"  {target}: {said}")
+        is_news = verdict.is_unsound and str(verdict) not in output.breaches
+        if is_news or (output.recipe.precision == "int8" and target == "edgetpu"):
+            console.emit(f"  {target}: {verdict}")
     if output.coral is not None:
         print_coral(output.coral)
 

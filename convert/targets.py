@@ -41,6 +41,14 @@ class Verdict:
     verdict: Literal["runs", "fails", "garbage", "likely", "unlikely"]
     reason: str
 
+    @property
+    def is_unsound(self) -> bool:
+        """Whether it was tried here, and does not run or does not answer as it should."""
+        return self.verdict in ("fails", "garbage")
+
+    def __str__(self) -> str:
+        return f"{self.verdict}: {self.reason}"
+
     def to_json(self) -> dict[str, str]:
         """JSON-ready dict."""
         return dataclasses.asdict(self)

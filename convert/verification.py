@@ -21,7 +21,7 @@ from ..edge_runtime.provenance import tool_versions
 from .calibration import Calibration
 from .contract import Contract, Cost
 from .conversion import Output
-from .coral import READY
+from .coral import files_of
 from .flips import FlipReport, find_flips
 from .graph import read_graph
 from .layers import LayerReport, analyse
@@ -88,8 +88,8 @@ class Verifier:
         record["cost"] = cost.to_json() if cost else None
         content = model_metadata.attach(flatbuffer, metadata, record)
         unsound: tuple[str, ...] = ()
-        if here.verdict in ("fails", "garbage") and not (cost and self.contract.enforced(cost.paired.n)):
-            unsound = (f"{here.verdict}: {here.reason}",)
+        if here.is_unsound and not (cost and self.contract.enforced(cost.paired.n)):
+            unsound = (str(here),)
         binding = (*unsound, *(self.contract.binding(cost) if cost else ()))
         breaches = (*unsound, *(self.contract.breaches(cost) if cost else ()))
         return Output(
@@ -115,8 +115,7 @@ class Verifier:
     def _write(self, recipe: Recipe, content: bytes, rejected: bool) -> Path:
         shipped = self.out / f"{self.source.name}-{recipe.name}.tflite"
         refused = shipped.with_name(shipped.name + REJECTED)
-        for_coral = shipped.with_name(f"{shipped.stem}_edgetpu.tflite"), self.out / READY / shipped.name
-        path, *earlier = (refused, shipped, *for_coral) if rejected else (shipped, refused)
+        path, *earlier = (refused, shipped, *files_of(shipped)) if rejected else (shipped, refused)
         write_atomically(path, content)
         for file in earlier:
             file.unlink(missing_ok=True)  # what an earlier conversion came to is no longer so

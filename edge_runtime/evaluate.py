@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .classifier import EmotionClassifier, LogitsModel, require_numbers
-from .console import Progress
+from .console import Progress, note
 from .dataset import Dataset, Split
 from .errors import DatasetError, OptionError
 from .labels import class_indices, common_classes
@@ -155,6 +155,12 @@ def load_split_for(
 def left_out(dataset: Dataset, split: Split) -> dict[str, int]:
     """Class → number of its images, of the classes that this split of the dataset was loaded without."""
     return {name: len(files) for name, files in dataset.members[split.name].items() if name not in split.classes}
+
+
+def note_left_out(classes: Mapping[str, int]) -> None:
+    """Say of what `left_out` found that the model knows none of it; nothing where it found nothing."""
+    if classes:
+        note(f"{sum(classes.values())} images of {', '.join(classes)} are left out: the model has none")
 
 
 def masked(labels: Sequence[str], split: Split) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ def evaluate(
     from .dataset import open_dataset
     from .errors import OptionError
     from .evaluate import evaluate as run
-    from .evaluate import left_out, load_split_for, masked, open_model
+    from .evaluate import left_out, load_split_for, masked, note_left_out, open_model
     from .faces import open_detector
 
     if margin is not None and detector is None:
@@ -55,8 +55,8 @@ def evaluate(
             dataset = open_dataset(data)
             images = load_split_for(classifier, dataset, split, parse_classes(classes), bar)
         strange, unused = left_out(dataset, images), masked(classifier.metadata.labels, images)
-        if classes is None and strange:
-            console.note(f"{sum(strange.values())} images of {', '.join(strange)} are left out: the model has none")
+        if classes is None:
+            note_left_out(strange)
         if classes is None and unused:
             console.note(f"{data} has no images of {', '.join(unused)}: these outputs are masked")
         with console.progress("evaluating") as bar:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+HIGHEST_SEED = 2**32 - 1
+"""What NumPy and Keras take; a `--seed` is checked against it."""
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, and nothing else there.")]
 Data = Annotated[Path, typer.Option("--data", help="Dataset: a folder or a .zip of class folders.")]
 OptionalData = Annotated[Path | None, typer.Option("--data", help="Dataset: a folder or a .zip of class folders.")]

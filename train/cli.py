@@ -39,7 +39,8 @@ def train(
         str | None, typer.Option(metavar="TRAIN[,VALIDATION]", help="At most so many images a class.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, max=2**32 - 1, help="Of weights, order, augmentation and --limit (0).")
+        int | None,
+        typer.Option(min=0, max=options.HIGHEST_SEED, help="Of weights, order, augmentation and --limit (0)."),
     ] = None,
     precision: Annotated[str | None, typer.Option(help=f"Of the arithmetic: {', '.join(PRECISIONS)}.")] = None,
     settings: Annotated[

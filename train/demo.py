@@ -21,7 +21,7 @@ def demo(
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the tiny preset's.")] = None,
     seconds: Annotated[float, typer.Option(min=0.1, help="Timing of each file in the bench.")] = 1.0,
     seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, help="Of the drawings, the training and the calibration.")
+        int, typer.Option(min=0, max=options.HIGHEST_SEED, help="Of the drawings, the training and the calibration.")
     ] = 0,
     as_json: options.Json = False,
 ) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,17 @@ class _Run:
     export: Any
     state: Checkpoint
 
+    @cached_property
+    def metadata(self) -> ModelMetadata:
+        """What the saved models say of themselves, but for what was measured."""
+        return ModelMetadata(
+            labels=self.config.classes,
+            input=self.config.preset.input,
+            name=self.config.preset.name,
+            training_data_sha256=self.data.train.sha256,
+            tools=tool_versions(),
+        )
+
     def fit(self, on_epoch: Callable[[EpochResult], None] | None, on_step: Progress | None) -> None:
         """Train the epochs that are missing."""
         done, epochs = len(self.state.history), self.config.preset.epochs
@@ -129,7 +141,7 @@ class _Run:
         to_numpy, validation = keras.ops.convert_to_numpy, self.data.validation
         epoch = len(self.state.history) + 1
         self.export.set_weights(averaged_weights(self.model, to_numpy))
-        logits = KerasClassifier(self.export, self._metadata()).logits(validation.images)
+        logits = KerasClassifier(self.export, self.metadata).logits(validation.images)
         if not np.isfinite(logits).all():
             raise EdgeEmotionError(
                 f"epoch {epoch}: the network gives NaN or infinity and cannot go on: train anew with a lower "
@@ -147,9 +159,8 @@ class _Run:
             images_per_s=len(self.data.train) / seconds,
             learning_rate=float(to_numpy(self.model.optimizer.learning_rate)),
         )
-        metadata = self._metadata(
-            Measurement(validation.name, metrics.n, metrics.accuracy, metrics.accuracy_ci95, validation.sha256)
-        )
+        measured = Measurement(validation.name, metrics.n, metrics.accuracy, metrics.accuracy_ci95, validation.sha256)
+        metadata = replace(self.metadata, measured=measured)
         best = self.state.best
         if best is None or row.rank > best.rank:
             save(self.export, self.out / MODEL_FILE, metadata)
@@ -159,16 +170,6 @@ class _Run:
         self.state.optimizer = [to_numpy(v) for v in self.model.optimizer.variables]
         self.state.save(self.out)
         return row
-
-    def _metadata(self, measured: Measurement | None = None) -> ModelMetadata:
-        return ModelMetadata(
-            labels=self.config.classes,
-            input=self.config.preset.input,
-            name=self.config.preset.name,
-            training_data_sha256=self.data.train.sha256,
-            tools=tool_versions(),
-            measured=measured,
-        )
 
 
 def _epoch_end(run: _Run, on_epoch: Callable[[EpochResult], None] | None, on_step: Progress | None) -> Any:

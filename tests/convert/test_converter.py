@@ -133,27 +133,34 @@ def test_json_has_the_documented_keys(all_four: tuple[Conversion, Split, Calibra
     assert "int8-flips.png" not in names  # nothing flipped
 
 
+Wild = Callable[..., Conversion]
+
+
+@pytest.fixture
 def convert_wild(
-    keras_model: Maker, out: Path, validation: Split, training: Split, declared: ModelMetadata, **options: object
-) -> Conversion:
-    calibration = Calibration.from_split(training, 60, validation=validation)
-    return convert_model(
-        keras_model(WILD),
-        out,
-        recipes=(INT8,),
-        calibration=calibration,
-        validation=validation,
-        declared=declared,
-        **options,  # type: ignore[arg-type]
-    )
-
-
-def test_a_file_that_breaks_the_contract_is_rejected(
     keras_model: Maker, tmp_path: Path, validation: Split, training: Split, declared: ModelMetadata
-) -> None:
+) -> Wild:
+    """Converts, to int8, a network that int8 ruins."""
+
+    def convert(**options: object) -> Conversion:
+        calibration = Calibration.from_split(training, 60, validation=validation)
+        return convert_model(
+            keras_model(WILD),
+            tmp_path,
+            recipes=(INT8,),
+            calibration=calibration,
+            validation=validation,
+            declared=declared,
+            **options,  # type: ignore[arg-type]
+        )
+
+    return convert
+
+
+def test_a_file_that_breaks_the_contract_is_rejected(convert_wild: Wild, tmp_path: Path) -> None:
     """Only the bias is left, corrected for a face of mean brightness: of three balanced classes `grey` remains."""
     contract = Contract(explicit=True)
-    result = convert_wild(keras_model, tmp_path, validation, training, declared, contract=contract)
+    result = convert_wild(contract=contract)
     (output,) = result.outputs
     assert output.cost is not None
     assert output.cost.paired.drop_pp == pytest.approx(200 / 3)
@@ -168,7 +175,7 @@ def test_a_file_that_breaks_the_contract_is_rejected(
 
 
 def test_garbage_is_rejected_unless_enough_images_tell_what_it_costs(
-    keras_model: Maker, tmp_path: Path, validation: Split, training: Split, declared: ModelMetadata
+    convert_wild: Wild, keras_model: Maker, tmp_path: Path, validation: Split, training: Split, declared: ModelMetadata
 ) -> None:
     """Nothing but the bias is left of the int8 file: one label for all images."""
     calibration = Calibration.from_split(training, 60)
@@ -188,17 +195,13 @@ def test_garbage_is_rejected_unless_enough_images_tell_what_it_costs(
         assert result.unmet == (output,)
         assert result.to_json()["contract"]["met"] is False
         assert [p.name for p in tmp_path.iterdir()] == ["shades-int8.tflite.rejected"]
-    (measured,) = convert_wild(
-        keras_model, tmp_path, validation, training, declared, contract=Contract(100, explicit=True)
-    ).outputs
+    (measured,) = convert_wild(contract=Contract(100, explicit=True)).outputs
     assert measured.runs_on["litert"].verdict == "garbage"
     assert not measured.rejected
 
 
-def test_fix_mends_garbage_where_no_limit_is_enforced(
-    keras_model: Maker, tmp_path: Path, validation: Split, training: Split, declared: ModelMetadata
-) -> None:
-    result = convert_wild(keras_model, tmp_path, validation, training, declared, fix=True)
+def test_fix_mends_garbage_where_no_limit_is_enforced(convert_wild: Wild, tmp_path: Path) -> None:
+    result = convert_wild(fix=True)
     assert result.unmet == ()
     assert result.to_json()["contract"]["met"] is True
     assert sorted(p.name for p in tmp_path.iterdir()) == ["shades-int8-mixed.tflite", "shades-int8.tflite.rejected"]
@@ -217,16 +220,9 @@ def test_a_file_that_does_not_run_is_rejected_and_not_measured(
     assert output.breaches == ("fails: said by a test",)
 
 
-def test_fix_leaves_alone_what_does_not_run(
-    keras_model: Maker,
-    tmp_path: Path,
-    validation: Split,
-    training: Split,
-    declared: ModelMetadata,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_fix_leaves_alone_what_does_not_run(convert_wild: Wild, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verification, "judge", judged_as("fails"))
-    result = convert_wild(keras_model, tmp_path, validation, training, declared, fix=True)
+    result = convert_wild(fix=True)
     assert [output.rejected for output in result.outputs] == [True]
 
 
@@ -234,16 +230,9 @@ def judged_as(verdict: str) -> Callable[..., object]:
     return lambda *_: ({"litert": Verdict(verdict, "said by a test")}, 0)  # type: ignore[arg-type]
 
 
-def test_few_images_report_and_do_not_enforce(
-    keras_model: Maker,
-    tmp_path: Path,
-    validation: Split,
-    training: Split,
-    declared: ModelMetadata,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_few_images_report_and_do_not_enforce(convert_wild: Wild, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verification, "judge", judged_as("runs"))
-    result = convert_wild(keras_model, tmp_path, validation, training, declared)
+    result = convert_wild()
     (output,) = result.outputs
     assert output.breaches
     assert not output.rejected
@@ -251,37 +240,30 @@ def test_few_images_report_and_do_not_enforce(
     assert output.path.suffix == ".tflite"
 
 
-def test_fix_keeps_the_layer_in_float_that_hurts(
-    keras_model: Maker, tmp_path: Path, validation: Split, training: Split, declared: ModelMetadata
-) -> None:
+def test_fix_keeps_the_layer_in_float_that_hurts(convert_wild: Wild, tmp_path: Path) -> None:
     contract = Contract(explicit=True)
-    result = convert_wild(keras_model, tmp_path, validation, training, declared, contract=contract, fix=True)
+    result = convert_wild(contract=contract, fix=True)
     broken, repaired = result.outputs
     assert broken.rejected
     assert repaired.recipe.name == "int8-mixed"
     assert repaired.cost is not None
     assert repaired.cost.paired.drop_pp == 0
     assert result.unmet == ()
-    dense = [
-        op for op in read_graph(metadata.strip(repaired.path.read_bytes())).operators if op.name == "FULLY_CONNECTED"
-    ]
-    assert [read_graph(metadata.strip(repaired.path.read_bytes())).tensors[op.outputs[0]].dtype for op in dense] == [
-        "FLOAT32"
-    ]
+    graph = read_graph(metadata.strip(repaired.path.read_bytes()))
+    dense = [op for op in graph.operators if op.name == "FULLY_CONNECTED"]
+    assert [graph.tensors[op.outputs[0]].dtype for op in dense] == ["FLOAT32"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["shades-int8-mixed.tflite", "shades-int8.tflite.rejected"]
     assert result.to_json()["contract"]["met"] is True
 
 
-def test_a_layer_named_by_the_user_stays_float(
-    keras_model: Maker, tmp_path: Path, validation: Split, training: Split, declared: ModelMetadata
-) -> None:
-    result = convert_wild(keras_model, tmp_path, validation, training, declared, keep_float=["logits"])
+def test_a_layer_named_by_the_user_stays_float(convert_wild: Wild) -> None:
+    result = convert_wild(keep_float=["logits"])
     (output,) = result.outputs
     assert output.path.name == "shades-int8-mixed.tflite"
     assert output.cost is not None
     assert output.cost.paired.flips == 0
     with pytest.raises(OptionError, match="no layer 'logit': did you mean logits"):
-        convert_wild(keras_model, tmp_path, validation, training, declared, keep_float=["logit"])
+        convert_wild(keep_float=["logit"])
 
 
 def test_a_good_file_takes_the_place_of_a_rejected_one(
@@ -295,13 +277,11 @@ def test_a_good_file_takes_the_place_of_a_rejected_one(
     assert [p.name for p in tmp_path.iterdir()] == ["shades-int8.tflite"]
 
 
-def test_a_rejected_file_takes_the_place_of_a_good_one(
-    keras_model: Maker, tmp_path: Path, validation: Split, training: Split, declared: ModelMetadata
-) -> None:
+def test_a_rejected_file_takes_the_place_of_a_good_one(convert_wild: Wild, tmp_path: Path) -> None:
     (tmp_path / "for-edgetpu").mkdir()
     for earlier in ("shades-int8.tflite", "shades-int8_edgetpu.tflite", "for-edgetpu/shades-int8.tflite"):
         (tmp_path / earlier).write_text("of an earlier conversion")
-    convert_wild(keras_model, tmp_path, validation, training, declared, contract=Contract(explicit=True))
+    convert_wild(contract=Contract(explicit=True))
     assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["shades-int8.tflite.rejected"]
 
 
