@@ -7,7 +7,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -15,9 +14,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from ..edge_runtime.errors import EdgeEmotionError
+from ..edge_runtime.machine import python
 
-COMMAND: tuple[str, ...] = (sys.executable, "-P", "-m", "edge_emotion.benchmarks.worker")
-"""Starts a worker that imports nothing from the working directory; tests put in one with a fake model and clock."""
+COMMAND: tuple[str, ...] = (*python(), "-m", "edge_emotion.benchmarks.worker")
+"""Starts a worker; tests put in one with a fake model and clock."""
 PATIENCE_S = 120.0
 """An answer that takes this much longer than asked for will not come."""
 

@@ -30,8 +30,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ..edge_runtime.dataset import cache_dir
 from ..edge_runtime.errors import DeviceError, EdgeEmotionError, OptionError
+from ..edge_runtime.machine import cache_dir
 from .userland import PYTHON, Userland, checked, missing_tools
 
 CORES = 4

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..edge_runtime.board import CPUFREQ, LinuxSystem, System, board_name, read_board, read_governor, read_memory_kb
-from ..edge_runtime.evaluate import usable_cores
+from ..edge_runtime.machine import usable_cores
 from ..edge_runtime.provenance import git_revision, package_versions
 
 PACKAGES = (

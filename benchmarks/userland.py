@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from ..edge_runtime import console
-from ..edge_runtime.dataset import cache_dir
 from ..edge_runtime.errors import DeviceError
+from ..edge_runtime.machine import cache_dir, python
 
 SUITE = "bookworm"
 """Debian 12, which Raspberry Pi OS Bookworm is made from."""
@@ -108,7 +108,7 @@ class Userland:
     def download_command(self, target: Path) -> list[str]:
         """The wheels for the guest's Python and machine into `target`, with pip as it is configured here."""
         return [
-            *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
+            *(*python(), "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
             *("--no-deps", "--only-binary=:all:", "--dest", str(target)),
             *("--python-version", PYTHON, "--implementation", "cp"),
             *(part for abi in (f"cp{PYTHON.replace('.', '')}", "abi3", "none") for part in ("--abi", abi)),

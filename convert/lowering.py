@@ -26,6 +26,7 @@ from ..edge_runtime.classifier import to_logits
 from ..edge_runtime.console import Progress, quiet_native
 from ..edge_runtime.errors import EdgeEmotionError, ModelError, RuntimeMissingError
 from ..edge_runtime.metadata import ModelMetadata
+from ..edge_runtime.machine import python
 from ..edge_runtime.preprocess import Pixels, normalise
 from .activations import Activations, observe
 from .recipes import INT8, Recipe
@@ -179,7 +180,7 @@ def _lower_elsewhere(job: Job) -> Lowered:
         request, answer = Path(folder, "job.npz"), Path(folder, "answer.npz")
         _save_job(job, request)
         environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
-        command = [sys.executable, "-m", __name__, str(request), str(answer)]
+        command = [*python(), "-m", __name__, str(request), str(answer)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode != 0 or not answer.exists():
             tail = " ".join(done.stderr.split())[-300:]

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..edge_runtime import machine
 from ..edge_runtime.interpreter import BACKENDS
 from ..edge_runtime.metadata import strip
 
@@ -54,7 +55,7 @@ print(json.dumps({"version": version(distribution), "partitions": names.count("D
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Probe:
     """What came of running a model: outputs, float32 (N, classes), or why there are none.
 
@@ -83,7 +84,7 @@ def probe(tflite: bytes, values: NDArray[np.float32], backend: str) -> Probe | N
     with tempfile.TemporaryDirectory(prefix="edge-emotion-probe-") as folder:
         Path(folder, "model.tflite").write_bytes(strip(tflite))
         np.save(Path(folder, "values.npy"), values)
-        command = [python, "-c", _SCRIPT, folder, *BACKENDS[backend]]
+        command = [*machine.python(python), "-c", _SCRIPT, folder, *BACKENDS[backend]]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
         except subprocess.TimeoutExpired:

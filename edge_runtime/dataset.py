@@ -13,7 +13,6 @@ import hashlib
 import io
 import json
 import logging
-import os
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,6 +31,7 @@ from .console import Progress
 from .errors import DatasetError, ImageError
 from .labels import select_classes
 from .leftovers import summarise
+from .machine import cache_dir, usable_cores
 from .metadata import FACE_48, InputSpec
 from .preprocess import IMAGE_SUFFIXES, RESIZE_REVISION, Image, Pixels, decode, prepare
 
@@ -209,7 +209,7 @@ class Dataset:
             except ImageError as error:
                 logger.debug("%s", error)
 
-        with _open(self.path) as read, ThreadPoolExecutor(os.cpu_count()) as pool:
+        with _open(self.path) as read, ThreadPoolExecutor(usable_cores()) as pool:
             for start in range(0, len(names), 512):
                 chunk = [(i, read(names[i])) for i in range(start, min(start + 512, len(names)))]
                 list(pool.map(lambda item: one(*item), chunk))
@@ -282,14 +282,6 @@ def require_every_class(split: Split, purpose: str) -> None:
 def name_bytes(name: str) -> bytes:
     """A member's name in UTF-8; one that is in no such encoding as the bytes that it has on disk (PEP 383)."""
     return name.encode("utf-8", "surrogateescape")
-
-
-def cache_dir() -> Path:
-    """Where decoded images and fetched files are kept: $EDGE_EMOTION_CACHE, else the XDG cache folder."""
-    own = os.environ.get("EDGE_EMOTION_CACHE")
-    if own:
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-emotion"
 
 
 def _but(leftovers: str) -> str:

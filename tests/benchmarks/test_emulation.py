@@ -55,7 +55,7 @@ def test_the_fingerprint_changes_with_whatever_changes_the_content() -> None:
 def test_wheels_are_pinned_and_fetched_for_the_guest_without_dependencies(tmp_path: Path) -> None:
     command = emulation.ARM64.download_command(tmp_path)
     assert all("==" in wheel for wheel in emulation.ARM64.wheels + emulation.ARMHF.wheels)
-    assert command[:4] == [sys.executable, "-m", "pip", "download"]
+    assert command[:5] == [sys.executable, "-P", "-m", "pip", "download"]
     assert "--no-deps" in command
     assert command[command.index("--python-version") + 1] == "3.11"
     assert "manylinux_2_17_aarch64" in command

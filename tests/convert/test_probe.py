@@ -30,6 +30,15 @@ def test_a_known_model_gives_its_known_answers(precision: str) -> None:
     assert found.version
 
 
+def test_scripts_in_the_working_directory_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "random.py").write_text("raise SystemExit('stray')\n")
+    found = probe((MODELS / "brightness-int8.tflite").read_bytes(), levels(), "litert")
+    assert found is not None
+    assert found.failure == ""
+
+
 def test_a_file_that_does_not_load_is_a_failure_with_a_reason() -> None:
     pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
     found = probe(b"\x1c\0\0\0TFL3" + b"\0" * 64, levels(), "litert")
@@ -62,7 +71,8 @@ def test_a_crash_in_the_other_python_is_an_answer(
     monkeypatch.setattr(probe_module, "find_spec", lambda name: None)
     monkeypatch.setenv(TFLITE_PYTHON, fake_python(tmp_path, body))
     found = probe(b"model", levels(), "tflite-runtime")
-    assert found == Probe("tflite-runtime", failure=failure)
+    assert found is not None
+    assert (found.runtime, found.outputs, found.failure) == ("tflite-runtime", None, failure)
 
 
 def test_a_python_that_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

