@@ -5,30 +5,56 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .classifier import EmotionClassifier, Prediction
-    from .errors import EdgeEmotionError
+    from .errors import (
+        DeviceError,
+        EdgeEmotionError,
+        ImageError,
+        ModelError,
+        OptionError,
+        OutputError,
+        RuntimeMissingError,
+    )
     from .metadata import InputSpec, ModelMetadata
     from .pipeline import Pipeline
+    from .preprocess import read_image
     from .results import FrameResult, TrackedFace
+    from .run_config import RunConfig
 
 __all__ = [
+    "DeviceError",
     "EdgeEmotionError",
     "EmotionClassifier",
     "FrameResult",
+    "ImageError",
     "InputSpec",
+    "ModelError",
     "ModelMetadata",
+    "OptionError",
+    "OutputError",
     "Pipeline",
     "Prediction",
+    "RunConfig",
+    "RuntimeMissingError",
     "TrackedFace",
+    "read_image",
 ]
 _MODULES = {
+    "DeviceError": "errors",
     "EdgeEmotionError": "errors",
     "EmotionClassifier": "classifier",
     "FrameResult": "results",
+    "ImageError": "errors",
     "InputSpec": "metadata",
+    "ModelError": "errors",
     "ModelMetadata": "metadata",
+    "OptionError": "errors",
+    "OutputError": "errors",
     "Pipeline": "pipeline",
     "Prediction": "classifier",
+    "RunConfig": "run_config",
+    "RuntimeMissingError": "errors",
     "TrackedFace": "results",
+    "read_image": "preprocess",
 }
 
 if not TYPE_CHECKING:

@@ -22,7 +22,7 @@ from .interpreter import BACKENDS, TFLiteInterpreter, load_backend, open_interpr
 from .labels import class_indices, select_classes
 from .metadata import ModelMetadata, strip
 from .metrics import softmax
-from .preprocess import Image, Pixels, prepare
+from .preprocess import AnyImage, Pixels, prepare
 
 SUM_TOLERANCE = 0.03
 """How far the sum of seven probabilities in steps of 1/256 may be from 1, with a step to spare for the kernel."""
@@ -61,6 +61,8 @@ class Prediction:
 
 class EmotionClassifier:
     """Classify face crops with a TFLite model.
+
+    Safe to use from several threads, which take turns; for work at the same time each takes a `twin`.
 
     >>> with EmotionClassifier("edge-m.tflite") as classifier:      # doctest: +SKIP
     ...     print(classifier.predict(crop).label)
@@ -118,7 +120,7 @@ class EmotionClassifier:
         self.labels = select_classes(classes, self.metadata.labels) if classes else self.metadata.labels
 
     def twin(self) -> Self:
-        """The same classifier on an interpreter of its own, for another thread."""
+        """The same classifier on an interpreter of its own, for work at the same time. It has to be closed, too."""
         other = copy(self)
         other._interpreter = self._open()
         return other
@@ -142,8 +144,11 @@ class EmotionClassifier:
             return np.zeros((0, len(self.metadata.labels)), np.float32)
         return np.stack([self._answer(image) for image in pixels])
 
-    def predict(self, crop: Image) -> Prediction:
-        """The apparent expression of one face crop, uint8 grey (H, W) or BGR (H, W, 3), of any size."""
+    def predict(self, crop: AnyImage) -> Prediction:
+        """The apparent expression of one face crop, uint8 grey (H, W) or BGR (H, W, 3), of any size.
+
+        Raises ImageError for what is no such array, ModelError when the model computes no numbers or is closed.
+        """
         return self.predict_prepared(prepare(crop, self.metadata.input))
 
     def predict_prepared(self, pixels: Pixels) -> Prediction:

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .faces.detector import Face
-from .metadata import InputSpec
 from .preprocess import Image, resize, to_colour
 
 WORKING_SIDE = 320  # pixels of the longer side: flow needs no more, and costs in proportion
@@ -85,7 +84,7 @@ def _reduced(image: Image) -> tuple[Image, float]:
     """The image in grey, its longer side at most WORKING_SIDE, and how many of its pixels one of the result spans."""
     height, width = image.shape[:2]
     scale = max(1.0, max(height, width) / WORKING_SIDE)
-    grey = to_colour(image, InputSpec())
+    grey = to_colour(image, "grey")
     return resize(grey, (max(1, round(width / scale)), max(1, round(height / scale)))), scale
 
 

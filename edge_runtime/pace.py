@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-SLOWEST = 10  # frames: at least every tenth is searched, so that a new face shows within a third of a second
+SLOWEST = 10  # frames: at least every tenth is searched, so that a new face waits a third of a second at 30 a second
 MEMORY = 0.9  # of the running averages
 
 

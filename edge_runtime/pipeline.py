@@ -33,7 +33,8 @@ class Pipeline:
     ...     for result in pipeline:
     ...         print([(face.id, face.label) for face in result.faces])
 
-    It owns what it is given: `close` closes camera, detector, classifier and outputs.
+    It owns what it is given: `close` closes camera, detector, classifier and outputs. It is for one thread, except
+    `stop`.
     """
 
     def __init__(
@@ -65,9 +66,10 @@ class Pipeline:
 
     @classmethod
     def open(cls, source: str, **options: Any) -> Pipeline:
-        """A pipeline on a source with options of `RunConfig` by name, such as `model="edge-s"`, `csv="faces.csv"`.
+        """A pipeline on a source with fields of `RunConfig`, such as `model="edge-s"`, `size=(640, 480)`.
 
-        It opens the outputs that they name. Raises what `RunConfig`, `open_outputs` and `from_config` raise.
+        It opens the outputs that they name, such as `csv="faces.csv"`.
+        Raises what `RunConfig`, `open_outputs` and `from_config` raise.
         """
         config = RunConfig(source, **options)
         return cls.from_config(config, open_outputs(config))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -19,6 +19,8 @@ from .metadata import InputSpec
 
 Image = NDArray[np.uint8]
 """A picture: uint8, (H, W) grey or (H, W, 3) in OpenCV's BGR order."""
+AnyImage = NDArray[Any]
+"""What is taken for a picture: an `Image` as OpenCV's functions return it, whose types do not tell uint8."""
 Pixels = NDArray[np.uint8]
 """What a model is shown: uint8, (H, W, C) or (N, H, W, C), grey or RGB, as `prepare` makes it."""
 
@@ -47,10 +49,10 @@ def decode(data: bytes, name: str = "image") -> Image:
     return _uint8(image)
 
 
-def read_image(path: Path) -> Image:
+def read_image(path: Path | str) -> Image:
     """Read and decode an image file to uint8 BGR, (H, W, 3). Raises ImageError."""
     try:
-        data = path.read_bytes()
+        data = Path(path).read_bytes()
     except OSError as error:
         raise ImageError(f"cannot read {path}: {error.strerror or error}") from error
     return decode(data, str(path))
@@ -78,10 +80,10 @@ def is_truncated(data: bytes) -> bool:
     return True
 
 
-def to_colour(image: Image, spec: InputSpec) -> Image:
-    """The image in the model's colour: (H, W) grey or (H, W, 3) RGB."""
+def to_colour(image: Image, colour: Literal["grey", "rgb"]) -> Image:
+    """The image as (H, W) grey or (H, W, 3) RGB."""
     grey_in = image.ndim == 2 or image.shape[2] == 1
-    if spec.colour == "grey":
+    if colour == "grey":
         return image.reshape(image.shape[:2]) if grey_in else _uint8(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))
     return _uint8(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if grey_in else cv2.COLOR_BGR2RGB))
 
@@ -110,8 +112,8 @@ def halve(image: Image) -> Image:
     return _uint8(half).reshape(height, width, *image.shape[2:])  # at exactly one half, bilinear is the 2×2 mean
 
 
-def prepare(image: Image, spec: InputSpec) -> Pixels:
-    """An image of any size and colour as the model's pixels: uint8, (height, width, channels).
+def as_image(image: AnyImage) -> Image:
+    """The same array, known for a picture.
 
     Raises ImageError for what is not a uint8 array (H, W), (H, W, 1) or (H, W, 3) with pixels in it.
     """
@@ -121,7 +123,16 @@ def prepare(image: Image, spec: InputSpec) -> Pixels:
         raise ImageError(f"an image is a uint8 array (H, W) or (H, W, 3), got {image.dtype} {image.shape}")
     if image.size == 0:
         raise ImageError("image has no pixels")
-    return np.ascontiguousarray(resize(to_colour(image, spec), spec.size_wh).reshape(spec.shape))
+    return image
+
+
+def prepare(image: AnyImage, spec: InputSpec) -> Pixels:
+    """An image of any size and colour as the model's pixels: uint8, (height, width, channels).
+
+    Raises ImageError as `as_image` does.
+    """
+    picture = to_colour(as_image(image), spec.colour)
+    return np.ascontiguousarray(resize(picture, spec.size_wh).reshape(spec.shape))
 
 
 def crop_face(image: Image, box_xywh: tuple[int, int, int, int], margin: float = 0.0) -> Image:

@@ -21,8 +21,9 @@ PATHS = ("source", "model", "jsonl", "csv", "video", "mqtt_ca", "mqtt_password_f
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Every option of `edge-emotion run`, by its name (`--max-frames` is `max_frames`), with its default.
+    """Every option of `edge-emotion run` with its default, named as there (`--max-frames` is `max_frames`).
 
+    The values are Python's: `classes=("angry", "happy")`, `size=(640, 480)`, and `frames=False` for `--no-frames`.
     size (width, height) and fps are asked of a camera; wait: for a camera that is not there yet. detect_every: search
     for faces on each Nth frame and follow them in between; "auto" searches a live camera as often as its frame rate
     allows, and every frame of a file (every third with the slow Haar detector). half_life (seconds), margin, settle
@@ -30,7 +31,8 @@ class RunConfig:
     never), keeping `keep` old ones. video: a file. aggregate: write only counts and mean probabilities of so many
     seconds. max_frames: stop after so many; None never.
 
-    Raises OptionError for a value out of range, and for outputs that contradict each other.
+    Raises OptionError for a value out of range or written as on the command line, and for outputs that contradict each
+    other.
     """
 
     source: str
@@ -97,6 +99,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         if not self.source:
             raise OptionError("--source is empty: a camera number (0), picamera, a video, a folder, or a URL")
+        self._check_types()
         if self.detect_every != "auto" and not 1 <= self.detect_every <= 1000:
             raise OptionError(f"--detect-every takes 1 to 1000 frames or auto, got {self.detect_every}")
         if self.max_frames is not None and self.max_frames < 1:
@@ -139,6 +142,15 @@ class RunConfig:
         from .cameras.choice import is_live
 
         return is_live(self.source)
+
+    def _check_types(self) -> None:
+        """Nothing that the command line would have read is still text."""
+        if isinstance(self.classes, str):
+            raise OptionError(f'classes is a tuple of labels, such as ("angry", "happy"), got {self.classes!r}')
+        if isinstance(self.size, str):
+            raise OptionError(f"size is (width, height), such as (640, 480), got {self.size!r}")
+        if isinstance(self.detect_every, str) and self.detect_every != "auto":
+            raise OptionError(f'detect_every is a number of frames or "auto", got {self.detect_every!r}')
 
     def _check_files(self) -> None:
         """No output goes to a file that is read, or to another output's."""

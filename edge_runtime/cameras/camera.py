@@ -9,7 +9,7 @@ from typing import Protocol, Self
 from ..preprocess import Image
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
     """One picture from a camera, uint8.
 

@@ -130,27 +130,29 @@ class LiveCamera(Camera):
 
     def _keep_reading(self, capture: Capture | None) -> None:
         failures = 0
-        while not self._stopping.is_set():
-            try:
-                if capture is None:
-                    capture = self._open()
-                    self._cut = True
-                grabbed = capture.grab()
-            except DeviceError as error:
-                if capture is not None:
-                    capture.close()
-                    capture = None
-                failures += 1
-                self._wait(error, failures)
-                continue
-            if grabbed is None:
-                break
-            if failures:
-                note(f"camera {self.source} is back")
-            failures = 0
-            self._publish(*grabbed)
-        if capture is not None:
-            capture.close()
+        try:
+            while not self._stopping.is_set():
+                try:
+                    if capture is None:
+                        capture = self._open()
+                        self._cut = True
+                    grabbed = capture.grab()
+                except DeviceError as error:
+                    if capture is not None:
+                        capture.close()
+                        capture = None
+                    failures += 1
+                    self._wait(error, failures)
+                    continue
+                if grabbed is None:
+                    break
+                if failures:
+                    note(f"camera {self.source} is back")
+                failures = 0
+                self._publish(*grabbed)
+        finally:
+            if capture is not None:
+                capture.close()
 
     def _wait(self, error: DeviceError, failures: int) -> None:
         """Pause before the next try. Raises DeviceError when there is none left."""

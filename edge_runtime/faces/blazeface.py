@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 import cv2
 import numpy as np
@@ -15,9 +16,8 @@ from numpy.typing import NDArray
 
 from ..errors import ModelError
 from ..interpreter import open_runtime
-from ..metadata import InputSpec
-from ..preprocess import Image, resize, to_colour
-from ..tracking import overlaps
+from ..overlap import overlaps
+from ..preprocess import AnyImage, Image, as_image, resize, to_colour
 from .detector import Face, FaceDetector
 
 SIDE = 128
@@ -50,36 +50,45 @@ class BlazeFace(FaceDetector):
             self._boxes, self._scores = shapes[(1, 896, 4 + 2 * KEYPOINTS)], shapes[(1, 896, 1)]
         except KeyError as error:
             raise ModelError(f"{model} is not BlazeFace short-range: its outputs are {sorted(shapes)}") from error
+        self._lock = Lock()
         self._input = inputs[0]["index"]
         self._staging = np.full((1, SIDE, SIDE, 3), -1, np.float32)
         self._table = (np.arange(256) / 127.5 - 1).astype(np.float32)
         self._logit = float(np.log(score / (1 - score)))
 
-    def detect(self, image: Image) -> list[Face]:
-        """Faces of a uint8 image, (H, W) grey or (H, W, 3) BGR, largest first, each with six keypoints in pixels."""
-        scale, offset_xy = self._load(image)
-        self._runtime.set_tensor(self._input, self._staging)
-        self._runtime.invoke()
-        logits = self._runtime.get_tensor(self._scores)[0, :, 0]
+    def detect(self, image: AnyImage) -> list[Face]:
+        """Faces of a uint8 image, (H, W) grey or (H, W, 3) BGR, largest first, each with six keypoints in pixels.
+
+        Raises ImageError for what is no such image, ModelError after `close`.
+        """
+        image = as_image(image)
+        with self._lock:
+            if self._runtime is None:
+                raise ModelError("the face detector is closed: open another")
+            scale, offset_xy = self._load(image)
+            self._runtime.set_tensor(self._input, self._staging)
+            self._runtime.invoke()
+            logits = self._runtime.get_tensor(self._scores)[0, :, 0]
+            boxes = self._runtime.get_tensor(self._boxes)[0]
         found = np.flatnonzero(logits >= self._logit)
         if not found.size:
             return []
-        raw = self._runtime.get_tensor(self._boxes)[0, found]
         scores = 1 / (1 + np.exp(-np.clip(logits[found], -LOGIT_LIMIT, LOGIT_LIMIT).astype(np.float64)))
-        merged = merge(decode(raw, anchors()[found]), scores, OVERLAP)
+        merged = merge(decode(boxes[found], anchors()[found]), scores, OVERLAP)
         faces = [_face(points * scale - offset_xy, score) for points, score in merged]
         return sorted(faces, key=lambda face: -face.box_xywh[2] * face.box_xywh[3])
 
     def close(self) -> None:
-        """Release the runtime's memory."""
-        self._runtime = None
+        """Release the runtime's memory, after the call that another thread is in."""
+        with self._lock:
+            self._runtime = None
 
     def _load(self, image: Image) -> tuple[float, NDArray[np.float64]]:
         """Letterbox the image into the input; returns the pixels that 1.0 of the input spans, and the offset."""
         height, width = image.shape[:2]
         longer = max(height, width)
         size = (max(1, round(width * SIDE / longer)), max(1, round(height * SIDE / longer)))
-        small = to_colour(resize(image, size), InputSpec(SIDE, SIDE, "rgb"))
+        small = to_colour(resize(image, size), "rgb")
         left, top = (SIDE - size[0]) // 2, (SIDE - size[1]) // 2
         self._staging.fill(-1)
         self._staging[0, top : top + size[1], left : left + size[0]] = cv2.LUT(small, self._table)

@@ -7,7 +7,7 @@ import math
 import cv2
 import numpy as np
 
-from ..preprocess import Image, crop_face, halve
+from ..preprocess import AnyImage, Image, as_image, crop_face, halve
 from .detector import Face
 
 UPRIGHT_DEG = 10.0
@@ -16,11 +16,13 @@ checkpoints that gained 1.1 to 2.5 points on leaning faces (docs/running.md)."""
 ENOUGH_SIDE = 136  # pixels: a face of 96 and its corners, twice what the models look at
 
 
-def crop(image: Image, face: Face, margin: float) -> Image:
+def crop(image: AnyImage, face: Face, margin: float) -> Image:
     """The square around the face, widened by `margin` of its longer side on each side, turned upright.
 
     A face that is the whole image stays as it is: there is nothing around it. Edges are replicated.
+    Raises ImageError for what is no uint8 image.
     """
+    image = as_image(image)
     if face.box_xywh == (0, 0, image.shape[1], image.shape[0]):
         return image
     if abs(face.roll_deg) <= UPRIGHT_DEG:

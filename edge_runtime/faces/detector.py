@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
-from ..preprocess import Image
+from ..preprocess import AnyImage
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,11 @@ class FaceDetector(Protocol):
     stride: int = 1
     """How many frames of a file go by between two searches when nobody asks for another number: above 1 if slow."""
 
-    def detect(self, image: Image) -> list[Face]:
-        """Faces of a uint8 image, (H, W) grey or (H, W, 3) BGR, largest first."""
+    def detect(self, image: AnyImage) -> list[Face]:
+        """Faces of a uint8 image, (H, W) grey or (H, W, 3) BGR, largest first.
+
+        Raises ImageError for what is no such array. Those here may be called from several threads, which take turns.
+        """
         ...
 
     def close(self) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from ..preprocess import Image
+from ..preprocess import AnyImage, as_image
 from .detector import Face, FaceDetector
 
 
 class WholeImage(FaceDetector):
     """Says that each image is one face, which fills it."""
 
-    def detect(self, image: Image) -> list[Face]:
+    def detect(self, image: AnyImage) -> list[Face]:
         """One face: the whole image."""
-        return [Face((0, 0, image.shape[1], image.shape[0]))]
+        height, width = as_image(image).shape[:2]
+        return [Face((0, 0, width, height))]
 
     def close(self) -> None:
         """Nothing to release."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 
 import cv2
+import numpy as np
 
 from ..errors import DeviceError, ModelError
-from ..preprocess import Image, resize
+from ..preprocess import AnyImage, as_image, resize
 from .detector import Face, FaceDetector
 
 WORKING_SIDE = 320  # pixels: 4–5 ms on a desktop core, where the full 596×336 takes 14–16
@@ -30,16 +32,20 @@ class YuNet(FaceDetector):
         except cv2.error as error:
             raise ModelError(f"{model} is not a YuNet model that OpenCV {cv2.__version__} can load") from error
         self._working_side = working_side
+        self._lock = Lock()
 
-    def detect(self, image: Image) -> list[Face]:
+    def detect(self, image: AnyImage) -> list[Face]:
         """Faces of a uint8 image, (H, W) grey or (H, W, 3) BGR, largest first, with five keypoints in pixels."""
-        colour = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image
+        image = as_image(image)
+        colour = image if image.shape[2:] == (3,) else np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
         height, width = colour.shape[:2]
         scale = max(1.0, max(height, width) / self._working_side)
         size = (max(1, round(width / scale)), max(1, round(height / scale)))
-        self._net.setInputSize(size)
+        small = resize(colour, size)
         try:
-            rows = self._net.detect(resize(colour, size))[1]  # type: ignore[arg-type]
+            with self._lock:
+                self._net.setInputSize(size)
+                rows = self._net.detect(small)[1]
         except cv2.error as error:
             raise ModelError(f"the --detector file does not work as YuNet: {error.err or error}") from error
         faces = [_face(row, (width / size[0], height / size[1])) for row in rows] if rows is not None else []

@@ -1,3 +1,7 @@
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import pytest
@@ -26,6 +30,25 @@ def test_boxes_come_back_in_the_pictures_own_pixels(monkeypatch: pytest.MonkeyPa
     with HaarDetector(working_side=320) as detector:
         faces = detector.detect(np.zeros((960, 1280, 3), np.uint8))
     assert [face.box_xywh for face in faces] == [(4, 8, 200, 200), (40, 80, 120, 120)]
+
+
+def test_threads_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Cascade:
+        busy = threading.Lock()
+
+        def empty(self) -> bool:
+            return False
+
+        def detectMultiScale(self, *_: object, **__: object) -> np.ndarray:
+            assert self.busy.acquire(blocking=False)
+            time.sleep(0.001)
+            self.busy.release()
+            return np.array([[10, 20, 30, 30]])
+
+    monkeypatch.setattr(cv2, "CascadeClassifier", lambda path: Cascade())
+    detector = HaarDetector()
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(detector.detect, [np.zeros((48, 48), np.uint8)] * 12))
 
 
 def test_without_a_cascade_file_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

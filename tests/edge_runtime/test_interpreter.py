@@ -1,3 +1,6 @@
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +159,44 @@ def test_the_elements_of_the_output_are_the_classes_in_whatever_shape(
     model = interpreter.TFLiteInterpreter(Runtime(), FACE_48, "fake")
     assert model.classes == 7
     np.testing.assert_array_equal(model(np.zeros(FACE_48.shape, np.uint8)), np.arange(7))
+
+
+def test_threads_take_turns_and_each_gets_its_own_answer() -> None:
+    class Runtime:
+        """Gives back its first input; minds company."""
+
+        busy = threading.Lock()
+
+        def get_input_details(self) -> list[dict[str, object]]:
+            return [{"index": 0, "shape": (1, *FACE_48.shape), "dtype": np.float32, "quantization": (0.0, 0)}]
+
+        def get_output_details(self) -> list[dict[str, object]]:
+            return [{"index": 1, "shape": (1, 1), "dtype": np.float32, "quantization": (0.0, 0)}]
+
+        def set_tensor(self, index: int, value: NDArray[np.generic]) -> None:
+            assert self.busy.acquire(blocking=False)
+            self.seen = value.flat[:1].copy()
+
+        def invoke(self) -> None:
+            time.sleep(0.001)
+
+        def get_tensor(self, index: int) -> NDArray[np.generic]:
+            self.busy.release()
+            return self.seen
+
+    model = interpreter.TFLiteInterpreter(Runtime(), FACE_48, "fake")
+    levels = list(range(0, 256, 15))
+    with ThreadPoolExecutor(4) as pool:
+        answers = pool.map(lambda level: float(model(np.full(FACE_48.shape, level, np.uint8))[0]), levels)
+        assert list(answers) == pytest.approx([level / 255 for level in levels])
+
+
+def test_a_closed_one_says_so() -> None:
+    model = open_interpreter((MODELS / "brightness-int8.tflite").read_bytes(), FACE_48)
+    model.close()
+    model.close()
+    with pytest.raises(ModelError, match="the classifier is closed"):
+        model(np.zeros(FACE_48.shape, np.uint8))
 
 
 def test_memory_does_not_grow_over_ten_thousand_calls() -> None:

@@ -1,6 +1,8 @@
 """The examples of docs/library.md on the tests' own model and pictures, a video of faces in place of the camera."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -41,3 +43,26 @@ def test_an_example_runs_as_it_stands(example: str, capsys: pytest.CaptureFixtur
     if "pipeline.stop()" in example:
         assert len(out.splitlines()) == 101
         assert out.splitlines()[-1].endswith("steady")
+
+
+OPENCVS_OWN = """
+import cv2
+from edge_emotion.edge_runtime import EmotionClassifier
+from edge_emotion.edge_runtime.faces import crop, open_detector
+
+taken, frame = cv2.VideoCapture(0).read()
+with EmotionClassifier("edge-m") as classifier, open_detector("haar") as detector:
+    for face in detector.detect(frame):
+        classifier.predict(crop(frame, face, 0.1))
+"""
+
+
+@pytest.mark.tree
+def test_examples_and_opencvs_own_pictures_have_the_right_types(tmp_path: Path) -> None:
+    pytest.importorskip("mypy", reason="needs the dev extra")
+    readme = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    for number, example in enumerate([*EXAMPLES, *readme, OPENCVS_OWN]):
+        (tmp_path / f"example_{number}.py").write_text(example, encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", *map(str, tmp_path.glob("*.py"))]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -172,7 +172,7 @@ def test_what_was_opened_is_closed_when_a_later_part_cannot_be() -> None:
     assert kept.closed == 2
 
 
-def test_open_takes_the_options_of_run_by_name(tmp_path: Path) -> None:
+def test_open_takes_the_fields_of_a_configuration(tmp_path: Path) -> None:
     import cv2
 
     for name, level in (("a", DARK), ("b", BRIGHT)):

@@ -133,13 +133,13 @@ def test_an_empty_image_is_refused() -> None:
 def test_colour_order_is_rgb_for_the_model() -> None:
     blue = np.zeros((24, 32, 3), np.uint8)
     blue[:, :, 0] = 200  # OpenCV's BGR
-    assert to_colour(blue, RGB)[0, 0].tolist() == [0, 0, 200]
+    assert to_colour(blue, "rgb")[0, 0].tolist() == [0, 0, 200]
     assert prepare(noise(24, 32, 1), RGB).shape == (24, 32, 3)
 
 
 def test_grey_of_a_grey_bgr_image_is_exact() -> None:
     grey = noise(10, 10, 1)
-    np.testing.assert_array_equal(to_colour(np.repeat(grey, 3, axis=2), FACE_48), grey[:, :, 0])
+    np.testing.assert_array_equal(to_colour(np.repeat(grey, 3, axis=2), "grey"), grey[:, :, 0])
 
 
 def test_normalise_maps_black_and_white_to_the_range() -> None:

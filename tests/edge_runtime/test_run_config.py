@@ -23,6 +23,9 @@ def test_a_source_is_enough() -> None:
     [
         ({"source": ""}, "--source is empty"),
         ({"detect_every": 0}, "--detect-every"),
+        ({"detect_every": "3"}, "detect_every is a number of frames"),
+        ({"classes": "angry,happy"}, r"classes is a tuple .* got .angry,happy."),
+        ({"size": "640x480"}, r"size is \(width, height\), .* got .640x480."),
         ({"max_frames": 0}, "--max-frames"),
         ({"threads": 0}, "--threads"),
         ({"size": (8, 480)}, "--size"),

@@ -1,8 +1,7 @@
-import numpy as np
 import pytest
 from edge_emotion.edge_runtime.errors import OptionError
 from edge_emotion.edge_runtime.faces import Face
-from edge_emotion.edge_runtime.tracking import Tracker, overlaps
+from edge_emotion.edge_runtime.tracking import Tracker
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,16 +14,6 @@ def at(*boxes_xywh: tuple[int, int, int, int]) -> list[Face]:
 
 def test_no_face_no_id() -> None:
     assert Tracker().update([], 0.0) == []
-
-
-@given(st.lists(boxes, max_size=6), st.lists(boxes, max_size=6))
-def test_overlaps_lie_between_0_and_1_and_are_symmetric(a: list[tuple[int, ...]], b: list[tuple[int, ...]]) -> None:
-    first, second = np.array(a, np.float64).reshape(-1, 4), np.array(b, np.float64).reshape(-1, 4)
-    shares = overlaps(first, second)
-    assert shares.shape == (len(a), len(b))
-    assert ((shares >= 0) & (shares <= 1)).all()
-    np.testing.assert_allclose(shares, overlaps(second, first).T)
-    np.testing.assert_allclose(np.diag(overlaps(first, first)), 1.0)
 
 
 @given(st.lists(boxes, max_size=8))

@@ -180,6 +180,7 @@ def test_a_defect_in_a_capture_reaches_the_reader() -> None:
         scripts.let()
         with pytest.raises(ZeroDivisionError, match="oops"):
             camera.read()
+    assert scripts.opened[0].closed == 1
 
 
 def test_the_pause_doubles_up_to_the_longest() -> None:

@@ -1,3 +1,6 @@
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +128,28 @@ def test_the_picture_is_letterboxed_in_rgb_from_minus_1_to_1(runtime: Runtime, m
     grey = np.full((64, 128), 255, np.uint8)
     BlazeFace(model).detect(grey)
     np.testing.assert_allclose(runtime.input[0, 40, 40], [1, 1, 1])
+
+
+def test_threads_take_turns(runtime: Runtime, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = threading.Lock()
+
+    def invoke() -> None:
+        assert busy.acquire(blocking=False)
+        time.sleep(0.001)
+        busy.release()
+
+    monkeypatch.setattr(runtime, "invoke", invoke)
+    detector = BlazeFace(model)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(detector.detect, [np.zeros((128, 128, 3), np.uint8)] * 12))
+    assert all(faces == found[0] for faces in found)
+
+
+def test_a_closed_one_says_so(runtime: Runtime, model: Path) -> None:
+    detector = BlazeFace(model)
+    detector.close()
+    with pytest.raises(ModelError, match="the face detector is closed"):
+        detector.detect(np.zeros((128, 128, 3), np.uint8))
 
 
 @pytest.mark.parametrize(("logit", "faces"), [(-0.001, 0), (0.001, 1), (1e30, 1), (-np.inf, 0)])

@@ -1,11 +1,14 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from edge_emotion.edge_runtime import zoo
-from edge_emotion.edge_runtime.errors import DeviceError, ModelError, OptionError
-from edge_emotion.edge_runtime.faces import blazeface, choice, open_detector
+from edge_emotion.edge_runtime.errors import DeviceError, ImageError, ModelError, OptionError
+from edge_emotion.edge_runtime.faces import Face, blazeface, choice, crop, open_detector
 from edge_emotion.edge_runtime.faces.haar import HaarDetector
 from edge_emotion.edge_runtime.faces.whole import WholeImage
 
@@ -108,3 +111,25 @@ def test_yunets_boxes_and_eyes_come_back_in_the_pictures_own_pixels(
         assert first.score == pytest.approx(0.9)
         assert second.box_xywh == (2, 4, 20, 24)
         assert detector.detect(np.zeros((480, 640, 3), np.uint8)) == []
+
+
+def test_yunet_sees_each_threads_picture_in_its_own_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(Net):
+        def setInputSize(self, size: tuple[int, int]) -> None:
+            super().setInputSize(size)
+            time.sleep(0.001)
+
+    monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *_: Slow())
+    (tmp_path / "net.onnx").touch()
+    with open_detector(f"yunet:{tmp_path}/net.onnx") as detector, ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(detector.detect, [np.full((40 + side, 40), 9, np.uint8) for side in range(12)]))
+
+
+@pytest.mark.parametrize("name", ["none", "haar"])
+@pytest.mark.parametrize("picture", [None, np.zeros((4, 4), np.float32), np.zeros((4, 0), np.uint8)])
+def test_what_is_no_picture_is_said(name: str, picture: Any) -> None:
+    face = Face((0, 0, 2, 2))
+    with open_detector(name) as detector, pytest.raises(ImageError):
+        detector.detect(picture)
+    with pytest.raises(ImageError):
+        crop(picture, face, 0.1)
