@@ -6,49 +6,39 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ..edge_runtime.dataset import Dataset, Split
+from ..edge_runtime.dataset import Dataset
 from ..edge_runtime.errors import DatasetError
+from ..edge_runtime.evaluate import Evaluation
 from ..edge_runtime.labels import class_indices, common_classes
 from ..edge_runtime.metadata import ModelMetadata
-from ..edge_runtime.metrics import Metrics, PairedComparison, compare, score, softmax
+from ..edge_runtime.metrics import Metrics, PairedComparison, compare, recall_drop_pp
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Metrics of one model on a split. `loss` compares it with `reference`; None for the reference itself."""
+    """Metrics of one model on a split. `drop` compares it with `reference`; None for the reference itself."""
 
     split: str
     data_sha256: str
     metrics: Metrics
     reference: str | None = None
-    loss: PairedComparison | None = None
+    drop: PairedComparison | None = None
     recall_change_pp: dict[str, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict, flat: the keys of a row of `bench --json`."""
         document = self.metrics.to_json()
         document |= {"split": self.split, "data_sha256": self.data_sha256, "accuracy_reference": self.reference}
-        if self.loss is not None:
+        if self.drop is not None:
             document |= {
-                "accuracy_drop_pp": self.loss.drop_pp,
-                "accuracy_drop_ci95_pp": list(self.loss.drop_ci95_pp),
-                "mcnemar_p": self.loss.mcnemar_p,
-                "agreement": self.loss.agreement,
-                "flips": self.loss.flips,
+                "accuracy_drop_pp": self.drop.drop_pp,
+                "accuracy_drop_ci95_pp": list(self.drop.drop_ci95_pp),
+                "mcnemar_p": self.drop.mcnemar_p,
+                "agreement": self.drop.agreement,
+                "flips": self.drop.flips,
                 "recall_change_pp": self.recall_change_pp,
             }
         return document
-
-
-@dataclass(frozen=True)
-class Scored:
-    """One model's metrics with the labels it gave, (N,), positions in the split's classes."""
-
-    metrics: Metrics
-    predicted: NDArray[np.int64]
 
 
 def shared_classes(models: Sequence[ModelMetadata], dataset: Dataset, wanted: Sequence[str] | None) -> tuple[str, ...]:
@@ -72,21 +62,11 @@ def shared_classes(models: Sequence[ModelMetadata], dataset: Dataset, wanted: Se
     return shared
 
 
-def score_logits(logits: NDArray[np.float32], metadata: ModelMetadata, split: Split) -> Scored:
-    """Score a model's logits (N, its classes) on a split; outputs of classes the split lacks are masked."""
-    chosen = class_indices(split.classes, metadata.labels)
-    probabilities = softmax(logits[:, chosen], metadata.temperature)
-    return Scored(score(probabilities, split.labels, split.classes), np.asarray(probabilities.argmax(1), np.int64))
-
-
-def against(variant: Scored, reference: Scored, name: str, split: Split, sha256: str) -> Accuracy:
-    """The variant's accuracy block, compared with the reference of that name."""
-    change = {
-        label: 100 * (result.recall - reference.metrics.per_class[label].recall)
-        for label, result in variant.metrics.per_class.items()
-    }
-    loss = compare(reference.predicted, variant.predicted, split.labels)
-    return Accuracy(split.name, sha256, variant.metrics, name, loss, change)
+def against(variant: Evaluation, reference: Evaluation, name: str, sha256: str) -> Accuracy:
+    """The variant's accuracy block, compared with the reference of that name on the same images."""
+    gained_pp = recall_drop_pp(variant.metrics, reference.metrics)  # what going back to the reference would lose
+    drop = compare(reference.predicted, variant.predicted, variant.split.labels)
+    return Accuracy(variant.split.name, sha256, variant.metrics, name, drop, gained_pp)
 
 
 def find_reference(index: int, precisions: Sequence[str], sources: Sequence[str]) -> int:

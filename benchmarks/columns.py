@@ -35,11 +35,11 @@ def _accuracy(row: Row) -> str:
 
 
 def _drop(row: Row) -> str:
-    loss = row.accuracy.loss if row.accuracy else None
-    if loss is None:
+    drop = row.accuracy.drop if row.accuracy else None
+    if drop is None:
         return MISSING
-    low, high = loss.drop_ci95_pp
-    return f"{loss.drop_pp:+.2f} ({low:+.2f} to {high:+.2f})"
+    low, high = drop.drop_ci95_pp
+    return f"{drop.drop_pp:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
 def _half_width(interval: tuple[float, float], digits: int) -> str:
@@ -55,12 +55,12 @@ def _brief_accuracy(row: Row) -> str:
 
 
 def _brief_drop(row: Row) -> str:
-    loss = row.accuracy.loss if row.accuracy else None
-    return f"{loss.drop_pp:+.2f} {_half_width(loss.drop_ci95_pp, 2)}" if loss else MISSING
+    drop = row.accuracy.drop if row.accuracy else None
+    return f"{drop.drop_pp:+.2f} {_half_width(drop.drop_ci95_pp, 2)}" if drop else MISSING
 
 
 def _p(row: Row) -> str:
-    return _number(row.accuracy.loss.mcnemar_p if row.accuracy and row.accuracy.loss else None, 3)
+    return _number(row.accuracy.drop.mcnemar_p if row.accuracy and row.accuracy.drop else None, 3)
 
 
 def _ratio(row: Row) -> str:

@@ -94,9 +94,7 @@ def unpaired_ratio(medians: Sequence[float], reference: Sequence[float], seed: i
     return Ratio(float(np.median(medians) / np.median(reference)), (float(low), float(high)))
 
 
-def time_calls(
-    call: Callable[[int], object], clock: Callable[[], int], runs: int, seconds: float, limit: int = 10_000_000
-) -> Samples:
+def time_calls(call: Callable[[int], object], clock: Callable[[], int], runs: int, seconds: float) -> Samples:
     """Call `call(i)` at least `runs` times and for at least `seconds`; each call's time in milliseconds.
 
     clock: nanoseconds, monotonic.
@@ -108,7 +106,7 @@ def time_calls(
         call(len(samples))
         finish = clock()
         samples.append(finish - begin)
-        if (len(samples) >= runs and finish >= end) or len(samples) >= limit:
+        if len(samples) >= runs and finish >= end:
             return np.asarray(samples, np.float64) / 1e6
 
 

@@ -11,8 +11,10 @@ import numpy as np
 
 from ..edge_runtime.console import Progress
 from ..edge_runtime.dataset import Dataset, Split
+from ..edge_runtime.evaluate import Evaluation
+from ..edge_runtime.labels import class_indices
 from ..edge_runtime.metadata import InputSpec
-from .accuracy import Accuracy, Scored, against, find_reference, score_logits, shared_classes
+from .accuracy import Accuracy, against, find_reference, shared_classes
 from .config import BenchConfig
 from .measurement import Measurement
 
@@ -34,29 +36,29 @@ def load_splits(
 
 def score_all(measurements: Sequence[Measurement], splits: Splits, progress: Progress | None) -> None:
     """Put the accuracy block into each row: one pass a file, at its first number of threads; its others repeat it."""
-    scored: dict[str, Scored] = {}
+    scored: dict[str, Evaluation] = {}
     try:
         _pass_over(measurements, splits, scored, progress)
     finally:  # also when interrupted: the files that are done keep their accuracy
         _put_blocks(measurements, splits, scored)
 
 
-def _put_blocks(measurements: Sequence[Measurement], splits: Splits, scored: Mapping[str, Scored]) -> None:
+def _put_blocks(measurements: Sequence[Measurement], splits: Splits, scored: Mapping[str, Evaluation]) -> None:
     whole = [m for m in measurements if m.row.path in scored]
     hashes = {spec: split.sha256 for spec, split in splits.items()}
     sources = [m.row.source_sha256 for m in whole]
     for index, measurement in enumerate(whole):
         reference = whole[find_reference(index, [m.row.precision for m in whole], sources)].row
-        split, own = splits[measurement.input], scored[measurement.row.path]
+        own, sha256 = scored[measurement.row.path], hashes[measurement.input]
         if reference.path == measurement.row.path:
-            block = Accuracy(split.name, hashes[measurement.input], own.metrics)
+            block = Accuracy(own.split.name, sha256, own.metrics)
         else:
-            block = against(own, scored[reference.path], reference.model, split, hashes[measurement.input])
+            block = against(own, scored[reference.path], reference.model, sha256)
         measurement.row = replace(measurement.row, accuracy=block)
 
 
 def _pass_over(
-    measurements: Sequence[Measurement], splits: Splits, scored: dict[str, Scored], progress: Progress | None
+    measurements: Sequence[Measurement], splits: Splits, scored: dict[str, Evaluation], progress: Progress | None
 ) -> None:
     """Put the score of each file that can be scored under its path."""
     with tempfile.TemporaryDirectory(prefix="edge-emotion-bench-") as folder:
@@ -68,6 +70,8 @@ def _pass_over(
                 split = splits[measurement.input]
                 logits = measurement.logits(files[measurement.input], len(split), Path(folder) / "logits.npy")
                 if logits is not None:
-                    scored[measurement.row.path] = score_logits(logits, measurement.metadata, split)
+                    chosen = class_indices(split.classes, measurement.metadata.labels)
+                    temperature = measurement.metadata.temperature
+                    scored[measurement.row.path] = Evaluation.of_logits(split, logits[:, chosen], temperature)
             if progress:
                 progress(number + 1, len(measurements))

@@ -14,14 +14,12 @@ from ..edge_runtime.dataset import Split, name_bytes
 from ..edge_runtime.errors import DatasetError, ImageError, OptionError
 from ..edge_runtime.metadata import InputSpec
 from ..edge_runtime.preprocess import IMAGE_SUFFIXES, Pixels, fingerprint, prepare, read_image
+from .recipes import CALIBRATION_IMAGES
 
 logger = logging.getLogger(__name__)
 
-CALIBRATION_IMAGES = 500
-"""Default number of calibration images; more changes the ranges of such networks little."""
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Calibration:
     """The images that set the ranges of an int8 file.
 

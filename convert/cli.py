@@ -10,6 +10,7 @@ import typer
 
 from ..edge_runtime import console, options
 from ..edge_runtime.parsing import describe, parse_logit_bias
+from .recipes import CALIBRATION_IMAGES
 
 
 def convert(
@@ -29,7 +30,7 @@ def convert(
     ] = None,
     samples: Annotated[
         int, typer.Option("--calibration-samples", min=1, help="Calibration images, balanced over the classes.")
-    ] = 500,
+    ] = CALIBRATION_IMAGES,
     calibration: Annotated[
         Path | None,
         typer.Option("--calibration", metavar="DIR", help="Calibrate on the images in this folder; no labels needed."),

@@ -11,7 +11,14 @@ import numpy as np
 
 from ..edge_runtime.errors import OptionError
 from ..edge_runtime.evaluate import Evaluation
-from ..edge_runtime.metrics import PairedComparison, compare, exceeds, expected_calibration_error, softmax
+from ..edge_runtime.metrics import (
+    PairedComparison,
+    compare,
+    exceeds,
+    expected_calibration_error,
+    recall_drop_pp,
+    softmax,
+)
 
 MAX_DROP_PP = 0.5
 ENFORCED_FROM = 1000
@@ -90,10 +97,9 @@ class Cost:
         """The cost of `variant` against `reference`, evaluations of the same split at their own temperatures."""
         labels = variant.split.labels
         drift = variant.probabilities.max(axis=1) - reference.probabilities.max(axis=1)
-        before, after = reference.metrics.per_class, variant.metrics.per_class
         return cls(
             paired=compare(reference.predicted, variant.predicted, labels),
-            class_drop_pp={name: 100 * (before[name].recall - after[name].recall) for name in after},
+            class_drop_pp=recall_drop_pp(reference.metrics, variant.metrics),
             confidence_drift=float(drift.mean()),
             confidence_drift_abs=float(np.abs(drift).mean()),
             ece_raw=expected_calibration_error(softmax(variant.logits), labels),

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -213,9 +214,9 @@ def _save_answer(result: Lowered | EdgeEmotionError, path: Path) -> None:
     if isinstance(result, EdgeEmotionError):
         np.savez(path, error=np.array([type(result).__name__, str(result)]))
         return
-    files = {f"file{i}": np.frombuffer(content, np.uint8) for i, content in enumerate(result.files)}
+    files: dict[str, Any] = {f"file{i}": np.frombuffer(content, np.uint8) for i, content in enumerate(result.files)}
     metadata = np.array(json.dumps(result.metadata.to_json()))
-    np.savez(path, allow_pickle=False, metadata=metadata, logits=result.logits, **files)
+    np.savez(path, metadata=metadata, logits=result.logits, **files)
 
 
 def _load_answer(path: Path) -> Lowered:

@@ -12,6 +12,8 @@ from ..edge_runtime.labels import nearest
 
 Precision = Literal["float32", "float16", "dynamic", "int8"]
 Io = Literal["int8", "float32"]
+CALIBRATION_IMAGES = 500
+"""Default number of calibration images; more changes the ranges of such networks little."""
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ SPLITS: tuple[str, ...] = ("train", "validation", "test")
 VALIDATION_FRACTION = 0.1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """The images of one split, prepared for one input.
 

@@ -26,7 +26,7 @@ from .preprocess import Pixels
 CHUNK = 256
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """Metrics of one model on one split, and what they were computed from.
 

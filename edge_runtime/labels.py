@@ -12,9 +12,23 @@ EMOTIONS: tuple[str, ...] = ("angry", "disgust", "fear", "happy", "neutral", "sa
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """A `did you mean` clause for an unknown name, or the list of known names."""
-    close = difflib.get_close_matches(name.lower(), [k.lower() for k in known], n=1)
-    return f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+    """A `did you mean` clause for an unknown name, with the nearest as it is spelt, or the list of known names.
+
+    >>> nearest("hapy", ["Angry", "Happy"])
+    'did you mean Happy?'
+    """
+    spelling = {k.lower(): k for k in known}
+    close = difflib.get_close_matches(name.lower(), spelling, n=1)
+    return f"did you mean {spelling[close[0]]}?" if close else f"known: {', '.join(known)}"
+
+
+def find_class(name: str, available: Sequence[str]) -> str:
+    """The class of that name, as it is spelt; upper and lower case are the same. Raises OptionError where none is."""
+    spelling = {known.lower(): known for known in available} | {known: known for known in available}
+    found = spelling.get(name) or spelling.get(name.lower())
+    if found is None:
+        raise OptionError(f"unknown class {name!r}: {nearest(name, available)}")
+    return found
 
 
 def select_classes(wanted: Sequence[str], available: Sequence[str]) -> tuple[str, ...]:
@@ -25,11 +39,7 @@ def select_classes(wanted: Sequence[str], available: Sequence[str]) -> tuple[str
     >>> select_classes(["happy", "angry"], ["Angry", "Happy", "Sad"])
     ('Happy', 'Angry')
     """
-    spelling = {name.lower(): name for name in available} | {name: name for name in available}
-    for name in wanted:
-        if name not in spelling and name.lower() not in spelling:
-            raise OptionError(f"unknown class {name!r}: {nearest(name, available)}")
-    chosen = tuple(spelling[name if name in spelling else name.lower()] for name in wanted)
+    chosen = tuple(find_class(name, available) for name in wanted)
     if len(set(chosen)) != len(chosen):
         raise OptionError(f"a class is named twice in {','.join(wanted)}: name each once")
     if len(chosen) < 2:

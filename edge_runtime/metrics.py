@@ -46,6 +46,20 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     return (max(0.0, centre - half), min(1.0, centre + half))
 
 
+def paired_interval(lost: int, gained: int, n: int) -> tuple[float, float]:
+    """95 % interval of (lost - gained) / n, a difference of two proportions of the same n > 0 images, within -1 to 1.
+
+    lost, gained: images that only the first, and only the second, has right. Wald's interval with ½ added to each of
+    the four cells (Agresti & Min 2005), which has a width also where no image differs.
+
+    >>> tuple(round(v, 4) for v in paired_interval(0, 0, 525))
+    (-0.0037, 0.0037)
+    """
+    centre = (lost - gained) / (n + 2)
+    half = Z95 * math.sqrt((lost + gained + 1) / (n + 2) - centre**2) / math.sqrt(n + 2)
+    return (max(-1.0, centre - half), min(1.0, centre + half))
+
+
 def expected_calibration_error(probabilities: Floats, labels: NDArray[np.integer[Any]]) -> float:
     """ECE of the top label with 15 equal-width bins (Naeini 2015; Guo 2017), 0 to 1.
 
@@ -66,7 +80,9 @@ def fit_temperature(logits: Floats, labels: NDArray[np.integer[Any]]) -> float:
     logits: (N, C). Returns a value between 0.05 and 20. Where all images are right, or all wrong, the likelihood alone
     has its best value at one of these; so there is a normal prior on log T around 0 (`TEMPERATURE_SPREAD`), whole where
     there is none of the rarer outcome, and less the more there are, until `ENOUGH_OF_EACH` leave nothing of it.
+    A logit of minus infinity counts as one of 1e-7 times the highest probability: of none the likelihood is always 0.
     """
+    logits = np.where(np.isneginf(logits), logits.max(axis=1, keepdims=True) + math.log(1e-7), logits)
     hits = int((logits.argmax(axis=1) == labels).sum())
     rarer = min(hits, len(labels) - hits)
     prior = max(0.0, 1 - rarer / ENOUGH_OF_EACH) / (2 * TEMPERATURE_SPREAD**2 * len(labels))
@@ -180,14 +196,7 @@ class PairedComparison:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict."""
-        return {
-            "n": self.n,
-            "drop_pp": self.drop_pp,
-            "drop_ci95_pp": list(self.drop_ci95_pp),
-            "mcnemar_p": self.mcnemar_p,
-            "agreement": self.agreement,
-            "flips": self.flips,
-        }
+        return {**asdict(self), "drop_ci95_pp": list(self.drop_ci95_pp)}
 
 
 def exceeds(drop_pp: float, limit_pp: float) -> bool:
@@ -204,24 +213,30 @@ def compare(
 ) -> PairedComparison:
     """Compare two label predictions (N,) on the same images with true labels (N,).
 
-    The interval is Wald's for a paired difference (Agresti 2013, 11.1.2); the p-value McNemar's exact test.
+    The interval is `paired_interval`'s; the p-value McNemar's exact test. Raises DatasetError when there are no images.
     """
     n = len(labels)
     if n == 0:
         raise DatasetError("nothing to compare: no images")
     lost = int(((reference == labels) & (variant != labels)).sum())
     gained = int(((reference != labels) & (variant == labels)).sum())
-    drop = (lost - gained) / n
-    half = Z95 * math.sqrt(max(lost + gained - (lost - gained) ** 2 / n, 0.0)) / n
+    low, high = paired_interval(lost, gained, n)
     flips = int((reference != variant).sum())
     return PairedComparison(
         n=n,
-        drop_pp=100 * drop,
-        drop_ci95_pp=(100 * (drop - half), 100 * (drop + half)),
+        drop_pp=100 * ((lost - gained) / n),
+        drop_ci95_pp=(100 * low, 100 * high),
         mcnemar_p=mcnemar_exact(lost, gained),
         agreement=1 - flips / n,
         flips=flips,
     )
+
+
+def recall_drop_pp(reference: Metrics, variant: Metrics) -> dict[str, float]:
+    """Recall that each class of the variant lost against the reference, in percentage points (negative: gained)."""
+    return {
+        name: 100 * (reference.per_class[name].recall - result.recall) for name, result in variant.per_class.items()
+    }
 
 
 def mcnemar_exact(lost: int, gained: int) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .console import note
 from .errors import ModelError, OptionError
-from .labels import nearest
+from .labels import find_class
 from .metadata import InputSpec, ModelMetadata, read
 from .zoo import resolve
 
@@ -28,7 +28,7 @@ def parse_limit(text: str | None) -> tuple[int, int | None] | None:
     if text is None:
         return None
     parts = text.split(",")
-    if len(parts) > 2 or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+    if len(parts) > 2 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
         raise OptionError(f"--limit takes TRAIN or TRAIN,VALIDATION images a class, such as 400,160; got {text!r}")
     return int(parts[0]), int(parts[1]) if len(parts) == 2 else None
 
@@ -97,12 +97,17 @@ def declare_each(models: Sequence[str], labels: str | None, input_spec: str | No
 
 
 def parse_logit_bias(text: str | None, labels: Sequence[str]) -> dict[str, float]:
-    """`disgust=0.3,fear=-0.1` as a dict; None is empty. Raises OptionError, also for a class that is not in labels."""
+    """`disgust=0.3,fear=-0.1` as a dict, the classes as labels spell them; None is empty.
+
+    Raises OptionError, also for a class that is not in labels.
+    """
     biases: dict[str, float] = {}
     for part in text.split(",") if text is not None else ():
-        label, _, value = (word.strip() for word in part.partition("="))
-        if label not in labels:
-            raise OptionError(f"--logit-bias: there is no class {label!r}: {nearest(label, tuple(labels))}")
+        name, _, value = (word.strip() for word in part.partition("="))
+        try:
+            label = find_class(name, labels)
+        except OptionError as error:
+            raise OptionError(f"--logit-bias: {error}") from error
         try:
             biases[label] = float(value)
         except ValueError as error:

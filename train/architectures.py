@@ -59,9 +59,9 @@ class SlidesNetwork:
 class ResidualNetwork:
     """Plain 3×3 residual network (He 2016, basic blocks) under the rules that keep int8 fast and faithful.
 
-    Conv → BN → ReLU6 folds into one operator; no squeeze-excite, no hard-swish; channels in multiples of 16 (the
-    dot-product kernels of a Cortex-A76), global average pooling, one dense layer. Every stage halves the resolution.
-    stages: (channels, blocks) of each stage.
+    Conv → BN → ReLU6 folds into one operator; no squeeze-excite, no hard-swish, global average pooling, one dense
+    layer. Every stage halves the resolution. The presets' stages have channels in multiples of 16 (the dot-product
+    kernels of a Cortex-A76). stem: channels of the first convolution. stages: (channels, blocks) of each stage.
     """
 
     stem: int

@@ -24,7 +24,13 @@ RESUME_FILE, HISTORY_FILE = "resume.npz", "history.csv"
 
 @dataclass(frozen=True)
 class EpochResult:
-    """One row of history.csv. Losses are cross-entropies in nats; val_* are of the averaged float32 weights."""
+    """One row of history.csv. Losses are cross-entropies in nats; val_* are of the averaged float32 weights.
+
+    loss and accuracy are of augmented images and what is learnt of them, while the weights change: loss with label
+    smoothing, class weights, teachers, votes and mixup, so that it does not compare with val_loss; accuracy is
+    agreement with the most probable class of such a target, which need not be the label. val_loss and val_accuracy
+    are against the labels alone.
+    """
 
     epoch: int
     loss: float
@@ -65,7 +71,7 @@ class Checkpoint:
 
     @classmethod
     def load(cls, out: Path) -> Checkpoint:
-        """The state in a run folder. Raises EdgeEmotionError when there is none in it, or it is not whole."""
+        """The state in a run folder. Raises EdgeEmotionError when it is missing, not whole, or another version's."""
         try:
             # numpy leaves a broken file open, so it is opened here
             with (out / RESUME_FILE).open("rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -76,6 +82,8 @@ class Checkpoint:
                 return state
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise EdgeEmotionError(f"nothing to resume in {out}: {error}") from error
+        except TypeError as error:  # other columns
+            raise EdgeEmotionError(f"{out} was trained by another version of edge-emotion: train anew") from error
 
     def save(self, out: Path) -> None:
         """Write the state, and the history for people beside it, each file whole or not at all."""

@@ -16,7 +16,7 @@ BLANK_STD = 2.0
 """Grey-level standard deviation below which an image shows nothing."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Findings:
     """What is wrong with a pair of splits, as positions in them.
 

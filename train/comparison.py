@@ -69,7 +69,7 @@ def comparison(
     rows = []
     for run in compared:
         lost, (low, high) = run.against_first.drop_pp, run.against_first.drop_ci95_pp
-        rarest = min(run.recalls, key=lambda name: run.recalls[name])
+        hardest = min(run.recalls, key=lambda name: run.recalls[name])
         rows.append(
             [
                 run.run,
@@ -77,7 +77,7 @@ def comparison(
                 console.percent_ci(run.accuracy, run.accuracy_ci95),
                 f"{0 - lost:+.2f} ({0 - high:+.2f} to {0 - low:+.2f})",
                 f"{run.against_first.mcnemar_p:.3f}",
-                f"{rarest} {console.percent(run.recalls[rarest], 1)}",
+                f"{hardest} {console.percent(run.recalls[hardest], 1)}",
             ]
         )
     header = ["run", "changed", "accuracy", "points gained", "McNemar p", "lowest recall"]

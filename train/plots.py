@@ -25,17 +25,17 @@ def require_matplotlib() -> None:
 
 
 def plot_history(history: Sequence[EpochResult], out: Path) -> None:
-    """Write accuracy.png and loss.png. Training figures are of augmented images, validation's of images as they are."""
+    """Write accuracy.png and loss.png. The two curves of one picture measure different things: see `EpochResult`."""
     best = best_of(history)
     if best is None:
         return
     epochs = [row.epoch for row in history]
-    for name, train, validation in (
-        ("accuracy", [row.accuracy for row in history], [row.val_accuracy for row in history]),
-        ("loss", [row.loss for row in history], [row.val_loss for row in history]),
+    for name, learnt, train, validation in (
+        ("accuracy", "targets", [row.accuracy for row in history], [row.val_accuracy for row in history]),
+        ("loss", "weighted targets", [row.loss for row in history], [row.val_loss for row in history]),
     ):
         figure, axes = _figure((6.4, 4.0))
-        axes.plot(epochs, train, color=TRAIN_COLOUR, label="training", marker="o", markersize=3)
+        axes.plot(epochs, train, color=TRAIN_COLOUR, label=f"training, against its {learnt}", marker="o", markersize=3)
         axes.plot(epochs, validation, color=VALIDATION_COLOUR, label="validation", marker="o", markersize=3)
         axes.axvline(best.epoch, color=GREY, linewidth=0.8, linestyle=":", label=f"best epoch ({best.epoch})")
         axes.set(xlabel="epoch", ylabel=name if name == "accuracy" else "cross-entropy (nats)")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..edge_runtime.errors import OptionError
+from ..edge_runtime.errors import ModelError, OptionError
 from ..edge_runtime.labels import nearest
 from ..edge_runtime.metadata import FACE_48, FACE_48_CENTRED, InputSpec
 from .architectures import Architecture, ResidualNetwork, SlidesNetwork, architecture_from_json
@@ -23,7 +23,8 @@ class Preset:
     weight_decay is decoupled (each step takes learning_rate × weight_decay off kernels, not biases or norms).
     average_momentum: per-step momentum of the weight average that is validated and saved, in a run of n steps at most
     n / (n + 10); None saves raw weights.
-    clean: leave blank and repeated images, and copies of validation images, out of training.
+    warmup_epochs: of a linear rise to the learning rate before the cosine, in a short run at most half of it.
+    clean: leave what `cleaning.inspect` finds out of training: blanks, repeats, conflicts, copies of validation images.
     class_balance: exponent of `targets.balanced`, 0 for none. mixup: α of `Batches`, 0 for none.
     """
 
@@ -81,6 +82,8 @@ class Preset:
             if values["augmentation"] is not None:
                 values["augmentation"] = Augmentation(**values["augmentation"])
             return cls(**values)
+        except ModelError as error:  # of the input
+            raise OptionError(str(error)) from error
         except (KeyError, TypeError) as error:
             raise OptionError(f"recorded preset is malformed: {error}") from error
 
@@ -126,7 +129,7 @@ PRESETS: dict[str, Preset] = {
         ),
         _residual(
             "edge-s",
-            "residual network of 17 MMAC, 0.24 M parameters: the small one",
+            "residual network of 14 MMAC, 0.24 M parameters: the small one",
             ResidualNetwork(stem=8, stages=((16, 1), (32, 2), (64, 3))),
             epochs=170,
             erase=0.3,

@@ -90,7 +90,7 @@ def _sha256(path: str) -> str:
 
 
 def describe_device(keras: Any) -> str:
-    """What the backend computes on, such as `tensorflow on CPU (2 threads)` or `jax on NVIDIA H100`."""
+    """What the backend computes on, such as `tensorflow on CPU (x86_64)` or `jax on NVIDIA H100`."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from ..edge_runtime.console import Progress
 from ..edge_runtime.errors import EdgeEmotionError
-from ..edge_runtime.evaluate import open_model
+from ..edge_runtime.evaluate import Evaluation, evaluate, open_model
 from ..edge_runtime.metadata import Measurement, ModelMetadata
-from ..edge_runtime.metrics import Metrics, score, softmax
+from ..edge_runtime.metrics import Metrics
 from ..edge_runtime.provenance import tool_versions
 from .architectures import summary
 from .batches import Batches, as_keras_dataset
@@ -80,8 +80,7 @@ def train(
         on_start(summary(export), describe_device(keras))
     run = _Run(config, data, out, batches, model, export, state)
     run.fit(on_epoch, on_step)
-    best = KerasClassifier.open(out / MODEL_FILE)
-    metrics = score(softmax(best.logits(data.validation.images)), data.validation.labels, config.classes)
+    metrics = evaluate(KerasClassifier.open(out / MODEL_FILE), data.validation).metrics
     record["metrics"] = {"split": data.validation.name, **metrics.to_json()}
     record["epochs_done"] = len(state.history)
     record["best_epoch"] = state.best.epoch if state.best else None
@@ -147,9 +146,9 @@ class _Run:
                 f"epoch {epoch}: the network gives NaN or infinity and cannot go on: train anew with a lower "
                 "learning_rate (--set learning_rate=…); the epochs before it are kept"
             )
-        probabilities = softmax(logits)
-        metrics = score(probabilities, validation.labels, validation.classes)
-        given = np.maximum(probabilities[np.arange(len(validation)), validation.labels], 1e-12)
+        result = Evaluation.of_logits(validation, logits)
+        metrics = result.metrics
+        given = np.maximum(result.probabilities[np.arange(len(validation)), validation.labels], 1e-12)
         row = EpochResult(
             epoch=epoch,
             loss=loss,
@@ -243,7 +242,8 @@ def cross_entropy(targets: Any, logits: Any) -> Any:
 
 def _optimizer(keras: Any, preset: Preset, steps_per_epoch: int) -> Any:
     rate: Any = preset.learning_rate
-    total, warmup = preset.epochs * steps_per_epoch, preset.warmup_epochs * steps_per_epoch
+    total = preset.epochs * steps_per_epoch
+    warmup = min(preset.warmup_epochs * steps_per_epoch, total // 2)  # a short run must come down again
     if preset.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(
             initial_learning_rate=preset.learning_rate / 10 if warmup else preset.learning_rate,

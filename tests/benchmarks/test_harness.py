@@ -118,12 +118,12 @@ def test_known_labels_give_their_accuracy(
     assert quantised is not None
     assert full.metrics.n == 30
     assert full.metrics.accuracy == 1.0
-    assert full.loss is None
+    assert full.drop is None
     assert quantised.metrics.accuracy == pytest.approx(0.9)
     assert quantised.reference == "f"
-    assert quantised.loss is not None
-    assert quantised.loss.drop_pp == pytest.approx(10.0)
-    assert quantised.loss.mcnemar_p == pytest.approx(0.25)
+    assert quantised.drop is not None
+    assert quantised.drop.drop_pp == pytest.approx(10.0)
+    assert quantised.drop.mcnemar_p == pytest.approx(0.25)
     assert quantised.recall_change_pp == pytest.approx({"angry": -20.0, "happy": -10.0, "neutral": 0.0})
     document = report.to_json()["results"][1]
     assert document["accuracy_drop_pp"] == pytest.approx(10.0)

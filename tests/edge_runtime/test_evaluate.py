@@ -42,6 +42,14 @@ def test_every_image_is_scored_once_and_progress_ends_at_all() -> None:
     assert seen[-1] == (301, 301)
 
 
+def test_splits_and_evaluations_are_themselves_only() -> None:
+    split, same = grey_images(3), grey_images(3)
+    logits = np.eye(3, dtype=np.float32)
+    assert split == split
+    assert split != same
+    assert Evaluation.of_logits(split, logits) != Evaluation.of_logits(split, logits)
+
+
 def test_classes_that_the_split_lacks_are_masked() -> None:
     with ParallelClassifier(MODEL) as model:
         result = evaluate(model, grey_images(10, ("bright", "dark")))

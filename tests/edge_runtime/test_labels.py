@@ -1,6 +1,13 @@
 import pytest
 from edge_emotion.edge_runtime.errors import OptionError
-from edge_emotion.edge_runtime.labels import EMOTIONS, class_indices, common_classes, nearest, select_classes
+from edge_emotion.edge_runtime.labels import (
+    EMOTIONS,
+    class_indices,
+    common_classes,
+    find_class,
+    nearest,
+    select_classes,
+)
 
 
 def test_the_seven_emotions_are_in_folder_order() -> None:
@@ -44,3 +51,11 @@ def test_common_classes_are_those_of_all_whatever_their_case() -> None:
 
 def test_nearest_ignores_case() -> None:
     assert nearest("HAPPY!", EMOTIONS) == "did you mean happy?"
+    assert nearest("angri", ("Angry", "Happy")) == "did you mean Angry?"  # as it is spelt
+
+
+def test_a_class_is_found_whatever_its_case() -> None:
+    assert find_class("angry", ("Angry", "Happy")) == "Angry"
+    assert find_class("A", ("a", "A")) == "A"
+    with pytest.raises(OptionError, match=r"unknown class 'angri': did you mean Angry\?"):
+        find_class("angri", ("Angry", "Happy"))

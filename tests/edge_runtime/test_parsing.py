@@ -33,7 +33,7 @@ def test_limit(train: int, validation: int | None) -> None:
     assert parse_limit(text) == (train, validation)
 
 
-@pytest.mark.parametrize("text", ["", "0", "-3", "a", "1,2,3", "1,", "1.5"])
+@pytest.mark.parametrize("text", ["", "0", "-3", "a", "1,2,3", "1,", "1.5", "²"])
 def test_wrong_limits(text: str) -> None:
     with pytest.raises(OptionError, match="such as 400,160"):
         parse_limit(text)
@@ -114,16 +114,17 @@ def test_logit_biases(biases: dict[str, float]) -> None:
     text = ", ".join(f"{label} = {value!r}" for label, value in biases.items())
     assert parse_logit_bias(text, ("angry", "disgust", "sad")) == biases
     assert parse_logit_bias(None, ("angry",)) == {}
+    assert parse_logit_bias("angry=0.2, HAPPY=1", ("Angry", "Happy")) == {"Angry": 0.2, "Happy": 1.0}
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("disgusted=1", "did you mean disgust"),
-        ("", "no class ''"),
+        ("disgusted=1", "--logit-bias: unknown class 'disgusted': did you mean disgust"),
+        ("", "unknown class ''"),
         ("disgust", "written like"),
         ("disgust=much", "written like"),
-        ("disgust=1,", "no class ''"),
+        ("disgust=1,", "unknown class ''"),
     ],
 )
 def test_wrong_logit_biases(text: str, said: str) -> None:

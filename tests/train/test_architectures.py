@@ -1,3 +1,6 @@
+import math
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +10,7 @@ from edge_emotion.train.architectures import SlidesNetwork, architecture_from_js
 from edge_emotion.train.presets import PRESETS, get_preset
 
 pytestmark = pytest.mark.train
+ROOT = Path(__file__).parents[2]
 
 
 def parameters(model: Any) -> tuple[int, int]:
@@ -38,6 +42,23 @@ def test_edge_networks_stay_under_a_million_and_use_what_int8_keeps(keras: Any) 
         model = get_preset(name).architecture.build(FACE_48, 7)
         assert model.count_params() < 1_000_000
         assert {type(layer).__name__ for layer in model.layers} <= allowed
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_networks_have_the_size_that_is_stated(keras: Any, name: str) -> None:
+    model = get_preset(name).architecture.build(FACE_48, 7)
+    sizes = {"parameters": model.count_params(), "MAC": 0}
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
+            sizes["MAC"] += math.prod(layer.output.shape[1:-1]) * math.prod(layer.kernel.shape)
+    (row,) = re.findall(
+        rf"^\| `{name}` \|.*", (ROOT / "docs" / "training.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    stated = re.findall(r"([\d.]+) ([kMG]) ?(MAC|parameters)", f"{get_preset(name).description} {row}")
+    assert name == "seed" or {what for _, _, what in stated} == {"MAC", "parameters"}
+    for number, prefix, what in stated:
+        digits = len(number.partition(".")[2])
+        assert round(sizes[what] / {"k": 1e3, "M": 1e6, "G": 1e9}[prefix], digits) == float(number)
 
 
 def test_another_input(keras: Any) -> None:

@@ -1,5 +1,6 @@
 import csv
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,13 @@ def test_the_history_is_a_table_of_the_epochs(tmp_path: Path, state: Checkpoint)
     state.save(tmp_path)
     rows = list(csv.DictReader((tmp_path / HISTORY_FILE).read_text().splitlines()))
     assert [(row["epoch"], row["loss"]) for row in rows] == [("1", "0.333333"), ("2", "0.333333"), ("3", "0.333333")]
+
+
+@pytest.mark.parametrize("row", [{"epoch": 1}, {**dataclasses.asdict(epoch(1, 0.5)), "f1": 0.5}])
+def test_a_state_with_other_columns_is_of_another_version(tmp_path: Path, row: dict[str, float]) -> None:
+    np.savez(tmp_path / RESUME_FILE, history=np.array(json.dumps([row])))
+    with pytest.raises(EdgeEmotionError, match="another version of edge-emotion: train anew"):
+        Checkpoint.load(tmp_path)
 
 
 @pytest.mark.parametrize("size", [None, 0, 1, 500])

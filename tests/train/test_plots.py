@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,6 +35,17 @@ def test_accuracy_and_loss_show_both_curves(tmp_path: Path, epochs: int) -> None
         for colour in (plots.TRAIN_COLOUR, plots.VALIDATION_COLOUR):
             bgr = [int(colour[i : i + 2], 16) for i in (5, 3, 1)]
             assert (np.abs(image - bgr).max(axis=2) < 12).sum() > 20
+
+
+def test_the_legend_says_that_training_is_measured_against_what_is_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Any] = []
+    monkeypatch.setattr(plots, "_save", lambda figure, path: figures.append(figure))
+    plots.plot_history(history(2), Path())
+    legends = [figure.axes[0].get_legend_handles_labels()[1][:2] for figure in figures]
+    assert legends == [
+        ["training, against its targets", "validation"],
+        ["training, against its weighted targets", "validation"],
+    ]
 
 
 def test_no_history_draws_nothing(tmp_path: Path) -> None:

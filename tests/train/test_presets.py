@@ -6,7 +6,7 @@ import pytest
 from edge_emotion.edge_runtime.errors import EdgeEmotionError, OptionError
 from edge_emotion.edge_runtime.metadata import FACE_48
 from edge_emotion.train.augment import Augmentation
-from edge_emotion.train.presets import PRESETS, Preset, adjusted, fine_tuning, get_preset
+from edge_emotion.train.presets import PRESETS, Preset, adjusted, fine_tuning, get_preset, quantisation_aware
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -67,6 +67,13 @@ def test_a_setting_that_is_null_takes_only_its_kind(setting: str) -> None:
 
 
 @pytest.mark.parametrize("name", PRESETS)
+def test_no_recipe_warms_up_for_more_than_half_of_its_run(name: str) -> None:
+    preset = get_preset(name)
+    for recipe in (preset, fine_tuning(preset, FACE_48), quantisation_aware(preset, FACE_48)):
+        assert 2 * recipe.warmup_epochs <= recipe.epochs
+
+
+@pytest.mark.parametrize("name", PRESETS)
 def test_fine_tuning_is_gentle_whatever_trained_the_network(name: str) -> None:
     recipe = fine_tuning(get_preset(name), FACE_48)
     assert (recipe.input, recipe.optimizer, recipe.schedule, recipe.learning_rate) == (FACE_48, "sgd", "cosine", 0.01)
@@ -92,6 +99,7 @@ def test_fine_tuning_is_gentle_whatever_trained_the_network(name: str) -> None:
         ("mixup=-1", "mixup must be at least 0, got -1.0"),
         ("average_momentum=2", "average_momentum must be from 0 to below 1"),
         ("learning_rate=NaN", "learning_rate must be above 0"),
+        ("input.low=2", "input range must be finite and rise, got 2.0 to"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(setting: str, message: str) -> None:

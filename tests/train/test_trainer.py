@@ -340,6 +340,16 @@ def test_the_average_of_a_short_run_outgrows_its_beginning(keras: Any, epochs: i
     assert compiled(TrainConfig(preset, CLASSES), 4).optimizer.ema_momentum == pytest.approx(momentum)
 
 
+@pytest.mark.parametrize(("epochs", "peak"), [(1, 2), (2, 4), (3, 6), (10, 8)])
+def test_a_short_run_comes_down_from_its_warm_up(keras: Any, epochs: int, peak: int) -> None:
+    preset = dataclasses.replace(get_preset("tiny"), epochs=epochs, warmup_epochs=2)
+    schedule = compiled(TrainConfig(preset, CLASSES), 4).optimizer._learning_rate
+    rates = [float(schedule(step)) for step in range(4 * epochs + 1)]
+    assert rates.index(max(rates)) == peak
+    assert rates[peak] == pytest.approx(preset.learning_rate)
+    assert rates[-1] == pytest.approx(0, abs=1e-9)
+
+
 @pytest.mark.parametrize("name", ["seed", "tiny"])
 def test_weights_decay_under_either_optimiser(keras: Any, name: str) -> None:
     preset = dataclasses.replace(get_preset(name), weight_decay=0.5, learning_rate=0.1)
