@@ -26,8 +26,8 @@ from ..edge_runtime import errors
 from ..edge_runtime.classifier import to_logits
 from ..edge_runtime.console import Progress, quiet_native
 from ..edge_runtime.errors import EdgeEmotionError, ModelError, RuntimeMissingError
-from ..edge_runtime.metadata import ModelMetadata
 from ..edge_runtime.machine import python
+from ..edge_runtime.metadata import ModelMetadata
 from ..edge_runtime.preprocess import Pixels, normalise
 from .activations import Activations, observe
 from .recipes import INT8, Recipe
