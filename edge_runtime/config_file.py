@@ -31,9 +31,16 @@ def use_config(context: typer.Context, path: Path | None) -> Path | None:
     if path is not None:
         values = read_config(path, context.command)
         context.default_map = {**(context.default_map or {}), **values}
-        if SECRETS & values.keys() and path.stat().st_mode & 0o077:
-            console.note(f"{path} holds a token and other users can read it: chmod 600 {path}")
+        if _holds_secret(values) and path.stat().st_mode & 0o077:
+            console.note(f"{path} holds a token or a password, and other users can read it: chmod 600 {path}")
     return path
+
+
+def _holds_secret(values: Mapping[str, Value]) -> bool:
+    from .cameras.stream import without_password
+
+    source = str(values.get("source", ""))
+    return bool(SECRETS & values.keys()) or without_password(source) != source
 
 
 def read_config(path: Path, command: Any) -> dict[str, Value]:

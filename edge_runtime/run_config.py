@@ -164,8 +164,8 @@ class RunConfig:
     def _check_aggregate(self) -> None:
         if self.aggregate is None:
             return
-        if not 0 < self.aggregate <= 86_400:
-            raise OptionError(f"--aggregate must be above 0 and at most 86400 seconds, got {self.aggregate:g}")
+        if not 1 <= self.aggregate <= 86_400:  # in less there can be one frame alone
+            raise OptionError(f"--aggregate must be 1 to 86400 seconds, got {self.aggregate:g}")
         if self.video or self.show or self.web or self.mqtt:
             raise OptionError(
                 "--aggregate keeps single faces out of every output: leave out --video, --show, --web and --mqtt"

@@ -12,6 +12,7 @@ from pathlib import Path
 from .atomic import write_atomically
 from .config_file import Value, write_toml
 from .errors import OptionError, OutputError
+from .machine import python
 
 RESTART_AFTER_S = 5
 STOP_WITHIN_S = 5  # `run` ends within 2
@@ -35,7 +36,9 @@ class Service:
     @property
     def unit(self) -> str:
         """The text of the unit."""
-        command = [self.python, "-m", "edge_emotion.edge_runtime.cli", "run", "--config", str(self.config_path)]
+        module = ("-m", "edge_emotion.edge_runtime.cli")
+        program, *rest = (*python(self.python), *module, "run", "--config", str(self.config_path))
+        command = " ".join([_program(program), *map(quote, rest)])
         network = "Wants=network-online.target\nAfter=network-online.target\n" if self.user else ""
         run_as = f"User={self.user}\nProtectSystem=full\nPrivateTmp=yes\n" if self.user else ""
         return f"""\
@@ -46,8 +49,8 @@ Description=edge-emotion ({self.name}): apparent facial expressions on this devi
 
 [Service]
 Type=exec
-ExecStart={" ".join(quote(word) for word in command)}
-WorkingDirectory={str(self.working_directory).replace("%", "%%")}
+ExecStart={command}
+WorkingDirectory={_folder(self.working_directory)}
 Environment=PYTHONUNBUFFERED=1
 {run_as}NoNewPrivileges=yes
 UMask=0077
@@ -92,8 +95,9 @@ WantedBy={"multi-user.target" if self.user else "default.target"}
         """Write both files, the options readable by nobody else: they may hold a token. Raises OutputError.
 
         Without options the file that is there stays as it is. Returns whether other options were there, which then
-        are in `backup_path`.
+        are in `backup_path`. Raises OptionError for what a unit cannot hold, before anything is written.
         """
+        unit = self.unit.encode()
         replaced = False
         try:
             if options or not self.config_path.exists():
@@ -103,7 +107,7 @@ WantedBy={"multi-user.target" if self.user else "default.target"}
                 if replaced:
                     self._write_private(self.backup_path, former)
                 self._write_private(self.config_path, content)
-            write_atomically(self.unit_path, self.unit.encode())
+            write_atomically(self.unit_path, unit)
             self.unit_path.chmod(0o644)
         except (OSError, LookupError) as error:
             raise OutputError(f"cannot write the service: {error} (a --system service needs sudo)") from error
@@ -150,6 +154,23 @@ def system_service(name: str, user: str, etc: Path = Path("/etc")) -> Service:
         raise OptionError(f"the service cannot run as {user!r}: that is no user name")
     unit = etc / "systemd" / "system" / f"{name}.service"
     return Service(name, unit, etc / "edge-emotion" / f"{name}.toml", Path.cwd(), sys.executable, user)
+
+
+def _program(path: str) -> str:
+    """The first word of `ExecStart=`, in which systemd looks for no variables and allows no quotes and backslashes."""
+    if re.search(r"[\"'\\]", path):
+        raise OptionError(f"a service starts no program with a quote or backslash in its path, got {path}")
+    return quote(path).replace("$$", "$")
+
+
+def _folder(path: Path) -> str:
+    """The value of `WorkingDirectory=`, which knows no quotes."""
+    text = str(path)
+    if re.search(r"[\x00-\x1f\x7f]|[ \\]$", text):
+        raise OptionError(
+            f"a service cannot start in {text!r}: no folder with control characters, or a space or \\ at its end"
+        )
+    return text.replace("%", "%%")
 
 
 def quote(word: str) -> str:

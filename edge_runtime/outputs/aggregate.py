@@ -37,7 +37,6 @@ class Interval:
     faces: int = 0
     most_faces: int = 0
     probabilities: dict[str, float] = field(default_factory=dict)
-    labels: dict[str, int] = field(default_factory=dict)
 
     def add(self, result: FrameResult) -> None:
         """Count one frame."""
@@ -45,7 +44,6 @@ class Interval:
         self.faces += len(result.faces)
         self.most_faces = max(self.most_faces, len(result.faces))
         for face in result.faces:
-            self.labels[face.label] = self.labels.get(face.label, 0) + 1
             for label, p in face.probabilities.items():
                 self.probabilities[label] = self.probabilities.get(label, 0.0) + p
 
@@ -65,23 +63,29 @@ class Interval:
 
 
 class Aggregate(Output):
-    """Writes one document for every `seconds` in which there were frames, and for what is left at the end."""
+    """Writes one document for every `seconds` in which there were frames, and for what is left at the end.
+
+    source: what all frames come from, as it is written. Frames that name another source are pictures of a folder: they
+    have no clock, so the whole folder is one document, which names none of them.
+    """
 
     needs_image = False
 
-    def __init__(self, seconds: float, recorder: Recorder) -> None:
+    def __init__(self, seconds: float, recorder: Recorder, source: str) -> None:
         self._seconds = seconds
+        self._source = source
         self._recorder = recorder
         self._interval: Interval | None = None
         self._last_s = 0.0
 
     def write(self, result: FrameResult, image: Image | None) -> None:
         """Count a frame; when it lies past the interval, write that first."""
-        start = result.time_s // self._seconds * self._seconds
+        is_picture = result.source != self._source
+        start = 0.0 if is_picture else result.time_s // self._seconds * self._seconds
         if self._interval is not None and start > self._interval.from_s:
             self._write(self._interval.from_s + self._seconds)
         if self._interval is None:
-            self._interval = Interval(result.source, start, result.time)
+            self._interval = Interval(self._source, start, result.time)
         self._interval.add(result)
         self._last_s = result.time_s
 

@@ -49,16 +49,19 @@ def open_outputs(config: RunConfig) -> list[Output]:
 
 def _kept(config: RunConfig) -> list[str]:
     """What of a frame outlives it."""
+    records = {config.jsonl, config.csv} - {None}
     outputs = {
-        "the picture (a video)": config.video,
-        "each face's place and expression (a file)": config.jsonl or config.csv,
-        "expressions (MQTT)": config.mqtt,
+        "the picture (a video)": config.video is not None,
+        "each face's place and expression (a file)": bool(records - {"-"}),
+        "each face's place and expression (standard output)": "-" in records,
+        "expressions (MQTT)": config.mqtt is not None,
     }
-    return [what for what, target in outputs.items() if target is not None]
+    return [what for what, is_kept in outputs.items() if is_kept]
 
 
 def _records(config: RunConfig, target: str, kind: str) -> Output:
     """A record file in its format, of frames or of aggregates; behind a queue for a live camera."""
+    from ..cameras.stream import without_password
     from . import aggregate, csv
     from .jsonl import JsonLines
     from .queued import Queued
@@ -74,5 +77,7 @@ def _records(config: RunConfig, target: str, kind: str) -> Output:
         labels = config.labels_in_order
         columns = csv.FACE if config.aggregate is None else aggregate.COLUMNS
         records = csv.Csv(file(csv.header(columns, labels)), columns, labels)
-    output: Output = records if config.aggregate is None else aggregate.Aggregate(config.aggregate, records)
+    output: Output = records
+    if config.aggregate is not None:
+        output = aggregate.Aggregate(config.aggregate, records, console.printable(without_password(config.source)))
     return Queued(output, wait=False, limit=1024) if config.is_live else output

@@ -27,6 +27,7 @@ CONNECT_WITHIN_S = 5.0
 RECONNECT_S = (1, 30)  # shortest and longest pause
 FLUSH_WITHIN_S = 0.6
 HELD_S = 5.0  # a connection that is lost sooner never came to anything
+LOST_OFTEN = 3  # so many of these in a row have a cause that somebody should look for
 KEEP_ALIVE_S = 30  # the broker tells "offline" after 1.5 times this, when the device just vanishes
 
 
@@ -61,6 +62,7 @@ class MqttOutput(Output):
         self._connected = False
         self._connected_at = clock()
         self._told_gone = False
+        self._lost_soon = 0  # connections in a row
         self._started = False
         self._closing = False
         self._refusal: str | None = None
@@ -202,11 +204,20 @@ class MqttOutput(Output):
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         with self._changed:
             lost = self._connected and not self._closing
-            news = lost and (not self._told_gone or self._clock() - self._connected_at >= HELD_S)
+            held = self._clock() - self._connected_at >= HELD_S
+            news = lost and (not self._told_gone or held)
+            if lost:
+                self._lost_soon = 0 if held else self._lost_soon + 1
+            often = lost and self._lost_soon == LOST_OFTEN
             self._connected, self._told_gone = False, self._told_gone or lost
             self._changed.notify_all()
         if news:
             console.note(f"{self.address} is gone ({reason}): trying again until it is back")
+        if often:
+            console.note(
+                f"{self.address} ends each connection soon: if another device calls itself {self.address.node} too, "
+                f"give each a topic of its own: --mqtt {self.address}/NAME"
+            )
 
 
 def _tls_context(address: MqttAddress) -> ssl.SSLContext:

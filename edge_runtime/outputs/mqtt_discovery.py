@@ -70,7 +70,8 @@ def discovery(node: str, topic: str, labels: Sequence[str], prefix: str = "homea
 
 def _probability(label: str) -> dict[str, Any]:
     # `None` is what Home Assistant takes for "unknown": without a face, or with other labels, there is no probability.
-    value = f"value_json.probabilities.get({json.dumps(label)})"
+    # Jinja reads no surrogate pairs, which JSON would make of an emoji in ASCII.
+    value = f"value_json.probabilities.get({json.dumps(label, ensure_ascii=False)})"
     return {
         "name": f"Apparently {label}",
         "icon": "mdi:percent-outline",

@@ -12,7 +12,6 @@ from typing import Any
 
 import cv2
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -59,7 +58,7 @@ class Page:
         def fixed(content: bytes, media_type: str) -> Callable[[Request], Response]:
             return lambda request: Response(content, media_type=media_type)
 
-        return Starlette(
+        app = Starlette(
             routes=[
                 Route("/", fixed(html, "text/html")),
                 Route("/login", _let_in, methods=["GET", "POST"]),
@@ -70,10 +69,10 @@ class Page:
                 Route("/metrics", self._metrics),
                 Route("/healthz", self._healthz),
             ],
-            middleware=[Middleware(Guard, token=token, login_page=login, cookie=cookie)],
             exception_handlers={Exception: _report},
             lifespan=self._lifespan,
         )
+        return Guard(app, token, login, cookie)  # around it all: an error is answered outside Starlette's middleware
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:

@@ -63,6 +63,11 @@ def check_token(host: str, token: str | None) -> str | None:
             f"--web-token has {len(token)} characters, at least {TOKEN_MIN_LENGTH} are needed: "
             f"{secrets.token_urlsafe(12)} would do"
         )
+    elif not (token.isascii() and token.isprintable()):
+        raise OptionError(
+            "--web-token may hold only ASCII characters, others are lost in `Authorization: Bearer`: "
+            f"{secrets.token_urlsafe(12)} would do"
+        )
     return token
 
 
@@ -71,8 +76,8 @@ class Guard:
 
     Without a token it answers only under a loopback name, so that a foreign page cannot reach it by pointing its own
     name at 127.0.0.1. With one, a request needs the token (`?token=`, the form, or `Authorization: Bearer`) or the
-    cookie that the first visit got. The cookie holds a digest of the token, lives through a restart, and is compared
-    in constant time.
+    cookie that the first visit got. The cookie holds a digest of the token and lives through a restart. All are
+    compared in constant time, and a wrong one is answered late.
     """
 
     def __init__(self, app: ASGIApp, token: str | None, login_page: bytes, cookie: str) -> None:
@@ -106,10 +111,12 @@ class Guard:
             if is_loopback(_host_name(request.headers.get("host", ""))):
                 return None
             return PlainTextResponse("open this page as http://localhost, it is not shared with the network\n", 421)
-        if self._matches(request.cookies.get(self._cookie, ""), self._session):
+        session = request.cookies.get(self._cookie)
+        if session is not None and self._matches(session, self._session):
             return None
-        scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self._matches(bearer.strip(), self._token):
+        scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+        bearer = credentials.strip() if scheme.lower() == "bearer" else None
+        if bearer is not None and self._matches(bearer, self._token):
             return None
         offered = request.query_params.get("token")
         if request.method == "POST" and path == "/login":
@@ -120,7 +127,7 @@ class Guard:
             offered = parse_qs(form.decode("utf-8", "replace")).get("token", [""])[0]
         if offered is not None and self._matches(offered.strip(), self._token):
             return self._welcome(request, path)
-        if offered is not None:
+        if (session, bearer, offered) != (None, None, None):
             await asyncio.sleep(REFUSAL_DELAY_S)
         if path in ("/", "/login"):
             refusal = b"" if offered is None else REFUSAL
@@ -135,8 +142,9 @@ class Guard:
         target = "/" if path == "/login" else "/" + path.lstrip("/")  # never another host
         response = RedirectResponse(target, 303)  # leaves the token out of the address bar and the history
         secure = request.headers.get("x-forwarded-proto", request.scope["scheme"]) == "https"
+        # Lax: a link from elsewhere opens the page. It may, because no GET changes anything.
         response.set_cookie(
-            self._cookie, self._session, max_age=COOKIE_MAX_AGE_S, httponly=True, samesite="strict", secure=secure
+            self._cookie, self._session, max_age=COOKIE_MAX_AGE_S, httponly=True, samesite="lax", secure=secure
         )
         return response
 

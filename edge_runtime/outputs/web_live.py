@@ -60,6 +60,8 @@ class Live:
             self._second, self._summary = second, summary
             self._most = max(self._most, summary.faces)
             for stage, duration_ms in result.latency_ms.items():
+                if stage == "total":  # a sum over the stages would count it twice
+                    continue
                 self._stage_ms[stage] = self._stage_ms.get(stage, 0.0) + duration_ms
             self._arrivals.append(now)
             self.frames += 1

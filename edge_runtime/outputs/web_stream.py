@@ -52,7 +52,10 @@ class Channel:
 
 
 class LiveResponse:
-    """An ASGI response that sends what `items` yields until the viewer leaves, stalls, or the server stops."""
+    """An ASGI response that sends what `items` yields until the viewer leaves, stalls, or the server stops.
+
+    HEAD gets the headers alone, and is no viewer.
+    """
 
     def __init__(
         self, channel: Channel, items: AsyncIterator[bytes], media_type: str, stalled_after_s: float = STALLED_AFTER_S
@@ -66,6 +69,9 @@ class LiveResponse:
         """Serve one viewer."""
         headers = [(b"content-type", self._media_type.encode()), (b"x-accel-buffering", b"no")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
+        if scope["method"] == "HEAD":
+            await send({"type": "http.response.body"})
+            return
         with self._channel.reading():
             tasks = {asyncio.create_task(self._send_all(send)), asyncio.create_task(_leaves(receive))}
             try:

@@ -89,14 +89,21 @@ def test_a_value_out_of_range_is_refused_like_on_the_command_line(run: Any, tmp_
     assert getattr(error.value, "exit_code", None) == 2
 
 
-def test_a_token_that_others_can_read_is_told(run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = written(tmp_path, "source = 0\nweb-token = 'a-token-of-this-test'\n")
+@pytest.mark.parametrize("text", ["web-token = 'a-token-of-this-test'", "source = 'rtsp://me:a-token@camera/live'"])
+def test_a_secret_that_others_can_read_is_told(
+    run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    path = written(tmp_path, f"{text}\nthreads = 1\n")
     path.chmod(0o644)
-    run.make_context("run", ["--config", str(path)])
+    run.make_context("run", ["--config", str(path), "--source", "0"])
     told = capsys.readouterr().err
     assert "chmod 600" in told
     assert "a-token" not in told
     path.chmod(0o600)
+    run.make_context("run", ["--config", str(path), "--source", "0"])
+    assert capsys.readouterr().err == ""
+    path.chmod(0o644)
+    path.write_text("source = 'rtsp://camera/live'\n")
     run.make_context("run", ["--config", str(path)])
     assert capsys.readouterr().err == ""
 

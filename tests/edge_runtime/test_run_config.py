@@ -42,7 +42,7 @@ def test_a_source_is_enough() -> None:
         ({"model": "m.tflite", "jsonl": "m.tflite"}, "--model and --jsonl cannot share"),
         ({"half_life": -1.0}, "half-life"),
         ({"settle": 0.3, "unsettle": 0.4}, "settle"),
-        ({"aggregate": 0.0, "jsonl": "x"}, "--aggregate must be above 0"),
+        ({"aggregate": 0.9, "jsonl": "x"}, "--aggregate must be 1 to 86400 seconds, got 0.9"),
         ({"aggregate": 5.0}, "--aggregate needs somewhere"),
         ({"aggregate": 5.0, "jsonl": "x", "show": True}, "leave out --video, --show"),
         ({"aggregate": 5.0, "csv": "x", "video": "x.avi"}, "leave out --video, --show"),

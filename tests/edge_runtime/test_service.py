@@ -43,9 +43,12 @@ def verify(unit: Path) -> None:
 @pytest.mark.parametrize("folder", ["plain", "with space", "100%", 'quote"s', "dollar$HOME"])
 def test_units_pass_systemd_analyze(tmp_path: Path, folder: str) -> None:
     (tmp_path / folder).mkdir()
+    python = tmp_path / folder / "python"
+    python.symlink_to(sys.executable)
+    program = sys.executable if '"' in folder else str(python)
     for name, user in (("edge-emotion", None), ("edge-emotion-door", "root")):
         unit = tmp_path / f"{name}.service"
-        service = Service(name, unit, tmp_path / folder / "run.toml", tmp_path, sys.executable, user)
+        service = Service(name, unit, tmp_path / folder / "run.toml", tmp_path / folder, program, user)
         service.install({"source": "0"})
         verify(unit)
 
@@ -285,6 +288,26 @@ def test_quoted_words_are_one_word_again(word: str) -> None:
     else:
         # Inside double quotes shlex knows the same two escapes, and leaves a lone $ alone.
         assert shlex.split(quoted) == [word]
+
+
+def test_the_service_imports_nothing_from_its_folder() -> None:
+    unit = user_service("edge-emotion", Path("/home/pi")).unit
+    assert f"ExecStart={sys.executable} -P -m edge_emotion.edge_runtime.cli run --config " in unit
+
+
+@pytest.mark.parametrize("program", ["/home/ann's/bin/python", '/say"so"/python', "/back\\slash/python"])
+def test_a_program_that_systemd_does_not_start_is_refused(tmp_path: Path, program: str) -> None:
+    with pytest.raises(OptionError, match="starts no program"):
+        Service("door", tmp_path / "unit", tmp_path / "run.toml", tmp_path, program).install({"source": "0"})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("folder", ["a\nUser=root", "trailing ", "joins\\"])
+def test_a_folder_that_a_unit_cannot_hold_is_refused_before_anything_is_written(tmp_path: Path, folder: str) -> None:
+    service = Service("door", tmp_path / "unit", tmp_path / "run.toml", Path("/home") / folder, sys.executable)
+    with pytest.raises(OptionError, match="cannot start in"):
+        service.install({"source": "0"})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_line_break_cannot_end_the_command() -> None:

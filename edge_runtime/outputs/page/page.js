@@ -2,8 +2,9 @@
 
 const SECONDS = 300;
 const ANNOUNCE_EVERY_MS = 4000;
+const SILENT_MS = 10000; // forty states that did not come: a device without power closes no connection
 const byId = (id) => document.getElementById(id);
-const percent = (p) => `${Math.round(100 * p)} %`;
+const percent = (p) => `${Math.round(100 * p)}\u00a0%`;
 
 const moments = new Map(); // second → {faces, label, confidence}
 let labels = [];
@@ -15,23 +16,23 @@ const picture = byId("picture");
 const toggle = byId("picture-toggle");
 let wanted = localStorage.getItem("picture") !== "off";
 
-function showPicture(available, alive) {
-  toggle.hidden = !available;
+function showPicture({ pictures, alive, lost }) {
+  toggle.hidden = !pictures;
   toggle.setAttribute("aria-pressed", String(wanted));
-  const on = available && wanted && alive;
+  const on = pictures && wanted && alive;
   if (on && !picture.hasAttribute("src")) picture.src = `/picture?${Date.now()}`;
   if (!on && picture.hasAttribute("src")) picture.removeAttribute("src");
   picture.hidden = !on;
   byId("picture-off").hidden = on;
-  if (!available) byId("picture-off").textContent = "pictures are switched off on the device (--no-frames)";
+  if (!pictures) byId("picture-off").textContent = "pictures are switched off on the device (--no-frames)";
   else if (!wanted) byId("picture-off").textContent = "picture hidden";
-  else if (!alive) byId("picture-off").textContent = "no frame from the camera";
+  else if (!alive) byId("picture-off").textContent = lost ? "no connection" : "no frame from the camera";
 }
 picture.addEventListener("error", () => setTimeout(() => picture.removeAttribute("src"), 2000));
 toggle.addEventListener("click", () => {
   wanted = !wanted;
   localStorage.setItem("picture", wanted ? "on" : "off");
-  if (last) showPicture(last.pictures, last.alive);
+  if (last) showPicture(last);
 });
 
 // ---- the faces: one list entry a face, kept while it is followed, so that a screen reader keeps its place
@@ -201,14 +202,13 @@ function say(text, bad) {
 }
 
 function show(state) {
-  if (state.second < now) moments.clear(); // the device has started anew
   last = state;
   now = state.second;
   if (state.alive) say("live", false);
-  else say(state.frames ? "the camera has stopped" : "waiting for the camera", true);
+  else if (!state.lost) say(state.frames ? "the camera has stopped" : "waiting for the camera", true);
   const faces = state.result && state.alive ? state.result.faces : [];
   if (faces.length) labels = Object.keys(faces[0].probabilities);
-  showPicture(state.pictures, state.alive);
+  showPicture(state);
   showFaces(faces);
   announce(state);
   showDevice(state);
@@ -217,20 +217,36 @@ function show(state) {
 
 // A browser gives all its pages of one device six connections: those that nobody sees leave theirs to the others.
 let source = null;
+let silence = 0;
+
+function lose() { // what was seen last is not what is there now
+  say("no connection to the device, trying again", true);
+  if (last) show({ ...last, lost: true, alive: false, faces: 0, frames_per_s: 0 });
+}
+
+function awaitState() {
+  clearTimeout(silence);
+  silence = setTimeout(() => { lose(); connect(); }, SILENT_MS);
+}
 
 function connect() {
+  clearTimeout(silence);
   source?.close();
   source = null;
   if (document.hidden) {
     picture.removeAttribute("src");
     return;
   }
+  awaitState();
   const opened = source = new EventSource("/events");
-  opened.addEventListener("state", (event) => show(JSON.parse(event.data)));
+  opened.addEventListener("open", () => moments.clear()); // all of them come again, after a restart others
+  opened.addEventListener("state", (event) => {
+    awaitState();
+    show(JSON.parse(event.data));
+  });
   opened.addEventListener("timeline", (event) => addMoments(JSON.parse(event.data)));
   opened.addEventListener("error", () => {
-    say("no connection to the device, trying again", true);
-    picture.removeAttribute("src");
+    lose();
     if (opened.readyState === EventSource.CLOSED) setTimeout(() => { if (opened === source) connect(); }, 3000);
   });
 }

@@ -13,11 +13,13 @@ import pytest
 from edge_emotion.edge_runtime.errors import DeviceError, OptionError, OutputError
 from edge_emotion.edge_runtime.outputs import aggregate, csv
 from edge_emotion.edge_runtime.outputs.aggregate import Aggregate
+from edge_emotion.edge_runtime.outputs.choice import open_outputs
 from edge_emotion.edge_runtime.outputs.jsonl import JsonLines
 from edge_emotion.edge_runtime.outputs.record_file import RecordFile
 from edge_emotion.edge_runtime.outputs.video import AnnotatedVideo
 from edge_emotion.edge_runtime.outputs.window import Window
 from edge_emotion.edge_runtime.preprocess import Image
+from edge_emotion.edge_runtime.run_config import RunConfig
 
 from ..fakes import face, result
 
@@ -57,7 +59,7 @@ def test_a_live_source_says_when_and_a_file_does_not(tmp_path: Path) -> None:
 def test_an_aggregate_says_when_its_first_frame_was(tmp_path: Path) -> None:
     times = (NOON, "2026-05-04T12:00:00.500+00:00", "2026-05-04T12:00:01.000+00:00")
     for recorder in (JsonLines(RecordFile(str(tmp_path / "a.jsonl"))), csv_file(tmp_path / "a.csv", aggregate.COLUMNS)):
-        with Aggregate(1.0, recorder) as output:
+        with Aggregate(1.0, recorder, "fake") as output:
             for number, time in enumerate(times):
                 output.write(replace(result(number, time_s=number / 2), time=time), None)
     assert [json.loads(line)["time"] for line in lines(tmp_path / "a.jsonl")] == [NOON, times[2]]
@@ -167,7 +169,7 @@ def test_a_full_disk_is_one_clear_error() -> None:
 
 def test_an_aggregate_holds_counts_and_means_and_no_single_face(tmp_path: Path) -> None:
     path = tmp_path / "people.jsonl"
-    with Aggregate(1.0, JsonLines(RecordFile(str(path)))) as output:
+    with Aggregate(1.0, JsonLines(RecordFile(str(path))), "fake") as output:
         for frame in range(60):  # 2.4 s at 25 a second
             faces = [face(1, "happy", 0.9), face(2, "sad", 0.6)] if frame < 25 else []
             output.write(result(frame, *faces), None)
@@ -181,9 +183,29 @@ def test_an_aggregate_holds_counts_and_means_and_no_single_face(tmp_path: Path) 
     assert all(word not in text for word in ('"id"', "box", '"faces"', "confidence"))
 
 
+def test_an_aggregate_of_a_folder_names_no_picture_and_is_one(tmp_path: Path) -> None:
+    folder, path = str(tmp_path / "photos"), tmp_path / "people.jsonl"
+    Path(folder).mkdir()
+    (output,) = open_outputs(RunConfig(folder, jsonl=str(path), aggregate=1))
+    with output:
+        for number, name in enumerate(("ann.png", "bob.png", "eve.png")):
+            output.write(replace(result(number, face(), time_s=number), source=f"{folder}/{name}"), None)
+    (document,) = (json.loads(line) for line in lines(path))
+    assert (document["source"], document["frames"], document["mean_faces"]) == (folder, 3, 1.0)
+
+
+def test_an_aggregate_of_a_camera_shows_no_password_and_goes_by_its_clock(tmp_path: Path) -> None:
+    path = tmp_path / "people.jsonl"
+    (output,) = open_outputs(RunConfig("rtsp://me:secret@camera/live", jsonl=str(path), aggregate=1))
+    with output:
+        for number in range(3):
+            output.write(replace(result(number, time_s=number), source="rtsp://camera/live"), None)
+    assert [json.loads(line)["source"] for line in lines(path)] == ["rtsp://camera/live"] * 3
+
+
 def test_an_interval_without_frames_leaves_no_line(tmp_path: Path) -> None:
     path = tmp_path / "people.csv"
-    with Aggregate(10, csv_file(path, aggregate.COLUMNS)) as output:
+    with Aggregate(10, csv_file(path, aggregate.COLUMNS), "fake") as output:
         output.write(result(0, face(), time_s=1), None)
         output.write(result(1, face(), time_s=95), None)
     rows = list(csv_module.DictReader(lines(path)))
@@ -193,7 +215,7 @@ def test_an_interval_without_frames_leaves_no_line(tmp_path: Path) -> None:
 
 def test_every_row_has_the_columns_of_the_header(tmp_path: Path) -> None:
     path = tmp_path / "people.csv"
-    with Aggregate(1, csv_file(path, aggregate.COLUMNS)) as output:
+    with Aggregate(1, csv_file(path, aggregate.COLUMNS), "fake") as output:
         output.write(result(0, time_s=0.5), None)  # nobody yet
         output.write(result(1, face(), time_s=1.5), None)
     first, second = csv_module.DictReader(lines(path))

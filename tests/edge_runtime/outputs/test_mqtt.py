@@ -213,13 +213,29 @@ def test_a_broker_that_drops_each_connection_is_not_flooded(capsys: pytest.Captu
         assert len(set(client.topics)) == len(client.topics)  # paho sends again what is not acknowledged
         for number in range(1, len(client.topics) + 1):
             out._on_publish(client, None, number, None, None)
-        assert capsys.readouterr().err.count("is gone") == 1
+        told = capsys.readouterr().err
+        assert (told.count("is gone"), told.count("if another device calls itself pi too")) == (1, 1)
         first, client.topics = client.topics, []
         out._on_connect(client, None, None, success, None)
         assert client.topics == first  # the broker may have forgotten what it had
         now[0] += 60.0
         out._on_disconnect(client, None, None, "Unspecified error", None)
         assert capsys.readouterr().err.count("is gone") == 1
+
+
+@needs_broker
+def test_two_devices_of_one_name_are_told(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
+    told = ""
+    with output(broker.port), output(broker.port):
+        for _ in range(3000):
+            told += capsys.readouterr().err
+            if "another device" in told:
+                break
+            time.sleep(0.02)
+    assert (
+        f"if another device calls itself pi too, give each a topic of its own: --mqtt mqtt://127.0.0.1:{broker.port}/NAME"
+        in told
+    )
 
 
 @needs_broker

@@ -24,6 +24,7 @@ def test_the_long_way(tmp_path: Path) -> None:
         "mqtts://ann@[::1]:99/house/door", tmp_path / "ca.pem", tmp_path / "password", environment={}, host_name="pi"
     )
     assert (address.host, address.port, address.tls, address.topic) == ("::1", 99, True, "house/door")
+    assert str(address) == "mqtts://[::1]:99"
     assert (address.user, address.password, address.node) == ("ann", "geheim", "house-door")
 
 

@@ -48,6 +48,14 @@ def test_sensors_of_other_emotions_are_taken_away() -> None:
     assert "" not in discovery("pi", "t", EMOTIONS).values()
 
 
+@pytest.mark.parametrize("label", ["\N{GRINNING FACE}", 'so "happy"', "快乐", "back\\slash"])
+def test_a_template_finds_any_label(label: str) -> None:
+    environment = pytest.importorskip("jinja2", reason="renders Home Assistant's templates").Environment()
+    found = (json.loads(payload) for payload in discovery("pi", "t", (label,)).values() if payload)
+    template = next(sensor["value_template"] for sensor in found if sensor["name"] == f"Apparently {label}")
+    assert environment.from_string(template).render(value_json={"probabilities": {label: 0.5}}) == "50.0"
+
+
 def test_templates_give_what_the_state_holds(sensors: dict[str, dict[str, Any]]) -> None:
     environment = pytest.importorskip("jinja2", reason="renders Home Assistant's templates").Environment()
     seen = {

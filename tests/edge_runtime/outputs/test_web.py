@@ -26,6 +26,7 @@ pytest.importorskip("uvicorn", reason="needs the web extra")
 from edge_emotion.edge_runtime.outputs import web_connection, web_guard
 from edge_emotion.edge_runtime.outputs.choice import open_outputs
 from edge_emotion.edge_runtime.outputs.web import WebOutput, parse_address
+from edge_emotion.edge_runtime.outputs.web_live import Moment
 from edge_emotion.edge_runtime.run_config import RunConfig
 
 Make = Callable[..., FrameResult]
@@ -98,7 +99,8 @@ def test_the_page_tells_what_is_stored(tmp_path: Path) -> None:
     nothing = "Nothing seen on this page is stored."
     for options, told in (
         ({}, nothing),
-        ({"jsonl": "-"}, "Stored or passed on: each face's place and expression (a file)."),
+        ({"jsonl": "-"}, "Stored or passed on: each face's place and expression (standard output)."),
+        ({"csv": str(tmp_path / "a.csv")}, "Stored or passed on: each face's place and expression (a file)."),
         ({"video": str(tmp_path / "a.avi")}, "Stored or passed on: the picture (a video)."),
     ):
         outputs = open_outputs(RunConfig("0", web="127.0.0.1:0", **options))  # type: ignore[arg-type]
@@ -240,6 +242,23 @@ def test_nothing_is_encoded_while_nobody_looks(
         connection.close()
 
 
+def test_head_asks_for_the_headers_alone(web: WebOutput) -> None:
+    for path, kind in (("/events", "text/event-stream"), ("/picture", "multipart/x-mixed-replace; boundary=frame")):
+        status, headers, body = ask(web, path, method="HEAD")
+        assert (status, headers["content-type"], body) == (200, kind, b"")
+    assert (web._page.states.readers, web._page.pictures.readers) == (0, 0)
+
+
+def test_an_error_has_the_headers_of_every_answer(web: WebOutput, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(of: Any) -> bool:
+        raise ValueError("made for this test")
+
+    monkeypatch.setattr(type(web._live), "alive", property(fail))
+    status, headers, body = ask(web, "/healthz")
+    assert (status, body) == (500, b"internal error\n")
+    assert set(web_guard.HEADERS) <= set(headers)
+
+
 def test_a_foreign_name_for_this_machine_is_refused(web: WebOutput) -> None:
     for name in ("evil.example", "evil.example:80", "", "localhost.evil.example"):
         assert ask(web, "/", {"Host": name})[0] == 421
@@ -289,7 +308,7 @@ def test_the_first_visit_gets_a_cookie_and_a_clean_address(guarded: WebOutput) -
         assert (status, headers["location"]) == (303, "/")
         cookie = headers["set-cookie"]
         assert "HttpOnly" in cookie
-        assert "SameSite=strict" in cookie
+        assert "SameSite=lax" in cookie  # a strict one does not come along from a link elsewhere
         assert TOKEN not in cookie
         assert ask(guarded, "/", {"Cookie": cookie.split(";")[0]})[0] == 200
     assert ask(guarded, "/metrics", {"Authorization": f"Bearer {TOKEN}"})[0] == 200
@@ -379,6 +398,26 @@ def test_connections_that_ask_for_nothing_are_let_go(web: WebOutput, monkeypatch
             silent.sendall(said)
             assert is_let_go(silent)
     assert ask(web, "/")[0] == 200
+
+
+def test_a_second_request_that_is_never_whole_is_let_go(web: WebOutput, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_connection(("127.0.0.1", web.port), timeout=60) as silent:
+        silent.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = b""
+        while not answer.endswith(b"no frame for 0 s\n"):
+            answer += silent.recv(1000)
+        monkeypatch.setattr(web_connection, "SILENT_S", 0.01)
+        silent.sendall(b"G")
+        assert is_let_go(silent)
+
+
+def test_a_viewer_is_not_waited_for(web: WebOutput) -> None:
+    connection, answer = follow(web, "/events")
+    assert answer.readline() == b"event: state\n"
+    (held,) = web._server.server_state.connections
+    assert isinstance(held, web_connection.Connection)
+    assert held._deadline is None
+    connection.close()
 
 
 def test_a_form_that_is_never_sent_whole_is_answered(guarded: WebOutput, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -528,7 +567,7 @@ def test_what_a_screen_reader_is_told(web: WebOutput, film: Film, browser: Any) 
         ("complementary", "Notice"),
         ("button", "Show picture"),
         ("image", "Live picture of the camera, with a box around each face"),
-        ("heading", "apparently happy 70 % face 1"),
+        ("heading", "apparently happy 70\N{NO-BREAK SPACE}% face 1"),
     ):
         assert expected in told
     unnamed = [role for role, name in told if role in ("button", "image", "region", "link", "textbox") and not name]
@@ -560,6 +599,51 @@ def test_the_page_says_when_the_device_is_gone(web: WebOutput, film: Film, brows
     assert "under-voltage now" in browser.evaluate("document.querySelector('#throttling').textContent")
     web.close()
     browser.until("document.querySelector('#connection').textContent.startsWith('no connection')")
+    assert browser.evaluate("document.querySelectorAll('#faces > li').length") == 0
+    assert browser.evaluate("document.querySelector('#rate').textContent") == "0.0"
+    assert browser.evaluate("document.querySelector('#picture').hidden")
+    assert browser.evaluate("document.querySelector('#picture-off').textContent") == "no connection"
+
+
+def test_a_device_that_falls_silent_is_gone_too(web: WebOutput, film: Film, browser: Any) -> None:
+    watch(web, film, browser, faces=1)
+    browser.evaluate(
+        """globalThis.said = [];
+           say = (text) => said.push(text);
+           setTimeout = new Proxy(setTimeout, { apply(real, _, [run, ms]) {
+             return ms === SILENT_MS && !said.includes("silent") ? real(() => { said.push("silent"); run(); }, 0)
+                                                                 : real(run, ms); } }); 0"""
+    )
+    browser.until("said.indexOf('silent') >= 0 && said.lastIndexOf('live') > said.indexOf('silent')")
+    assert browser.evaluate("said[said.indexOf('silent') + 1]").startswith("no connection")
+
+
+def test_the_minutes_of_another_run_are_not_shown(
+    make_result: Make, browser: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "document.querySelector('#timeline-text')?.textContent"
+    with WebOutput("127.0.0.1:0", board=lambda: BOARD) as first:
+        browser.open(first.url)
+        for second in range(3):
+            first._live._timeline.append(Moment(second, 1, "happy", 0.9))
+        first.write(make_result(), None)
+        browser.until(f"{text}?.startsWith('a face for 3 s')")
+    with WebOutput(f"127.0.0.1:{first.port}", board=lambda: BOARD) as again:
+        again._live._start -= 60  # as when nobody looked for a while: its seconds do not jump back
+        again._live._timeline.append(Moment(50, 1, "angry", 0.9))
+        browser.until(f"{text}?.startsWith('a face for 1 s of the last five minutes: angry')")
+
+
+def test_many_faces_leave_no_empty_column(web: WebOutput, film: Film, browser: Any) -> None:
+    watch(web, film, browser, faces=6)
+    browser.until("document.querySelector('#picture').naturalWidth === 320")
+    edges = browser.evaluate(
+        """Object.fromEntries(['picture', 'faces', 'timeline', 'device'].map(name => {
+             const box = document.querySelector(`section.${name}`).getBoundingClientRect();
+             return [name, [box.top, box.bottom]] }))"""
+    )
+    assert 0 < edges["timeline"][0] - edges["picture"][1] < 20
+    assert 0 < edges["device"][0] - max(edges["faces"][1], edges["picture"][1]) < 20
 
 
 def test_a_page_that_nobody_sees_leaves_its_connections_to_others(web: WebOutput, film: Film, browser: Any) -> None:

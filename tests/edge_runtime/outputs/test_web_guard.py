@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +10,7 @@ from hypothesis import strategies as st
 pytest.importorskip("starlette", reason="needs the web extra")
 
 from edge_emotion.edge_runtime.errors import OptionError
-from edge_emotion.edge_runtime.outputs.web_guard import check_token, is_loopback
+from edge_emotion.edge_runtime.outputs.web_guard import REFUSAL_DELAY_S, Guard, check_token, is_loopback
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "127.8.8.8", "::1"])
@@ -28,6 +31,47 @@ def test_a_token_that_could_be_guessed_is_refused_and_not_repeated() -> None:
     with pytest.raises(OptionError, match="6 characters, at least 12") as error:
         check_token("127.0.0.1", "secret")
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("token", ["ein-schlüssel-der-passt", "a-token\twith-a-tab", "\N{PILE OF POO}" * 12])
+def test_a_token_that_no_header_carries_is_refused_and_not_repeated(token: str) -> None:
+    with pytest.raises(OptionError, match="only ASCII characters") as error:
+        check_token("127.0.0.1", token)
+    assert token not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("headers", "query", "waits"),
+    [
+        ({}, "", False),
+        ({"authorization": "Basic YTpi"}, "", False),
+        ({"authorization": "Bearer some-wrong-token"}, "", True),
+        ({"cookie": "the-cookie=some-wrong-session"}, "", True),
+        ({}, "token=some-wrong-token", True),
+    ],
+)
+def test_every_wrong_token_is_answered_late(
+    headers: dict[str, str], query: str, waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    answers: list[Any] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    async def send(message: Any) -> None:
+        answers.append(message)
+
+    async def nothing(*_: Any) -> Any:
+        return {}
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    guard = Guard(nothing, "the-token-of-this-test", b"", "the-cookie")
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": "GET", "path": "/metrics", "query_string": query.encode(), "headers": raw}
+    asyncio.run(guard(scope, nothing, send))
+    assert answers[0]["status"] == 401
+    assert waited == ([REFUSAL_DELAY_S] if waits else [])
 
 
 def test_what_stands_around_a_token_is_no_part_of_it() -> None:

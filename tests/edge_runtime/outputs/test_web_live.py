@@ -117,4 +117,5 @@ def test_metrics_are_valid_prometheus_text(make_result: Make) -> None:
     sample = re.compile(r'^[a-z_]+(\{[a-z]+="([^"\\\n]|\\["\\n])*"\})? -?[0-9.e+-]+$')
     assert all(line.startswith("# ") or sample.match(line) for line in lines), lines
     assert 'edge_emotion_stage_seconds_total{stage="detect"} 0.003' in lines
+    assert not any('stage="total"' in line for line in lines)  # a sum over the stages is the total
     assert 'edge_emotion_expression_probability{label="happy"} 0.7' in lines

@@ -11,6 +11,7 @@ pytest.importorskip("starlette", reason="needs the web extra")
 from edge_emotion.edge_runtime.outputs.web_stream import Channel, LiveResponse, mjpeg_part, server_sent_event
 
 Message = MutableMapping[str, Any]
+GET = {"method": "GET"}
 
 
 async def never() -> Message:
@@ -33,7 +34,7 @@ def test_a_stalled_reader_costs_nothing_and_gets_the_newest_when_it_comes_back()
             if len(received) == 2:
                 await stuck.wait()
 
-        task = asyncio.create_task(LiveResponse(channel, channel.items(), "text/plain")({}, never, slow))
+        task = asyncio.create_task(LiveResponse(channel, channel.items(), "text/plain")(GET, never, slow))
         await settle()
         for i in range(1000):
             channel.publish(b"%d" % i)
@@ -81,7 +82,8 @@ def test_one_stalled_reader_holds_up_none_of_ten() -> None:
 
         sends = [stalled, *(live(into) for into in received)]
         tasks = [
-            asyncio.create_task(LiveResponse(channel, channel.items(), "text/plain")({}, never, send)) for send in sends
+            asyncio.create_task(LiveResponse(channel, channel.items(), "text/plain")(GET, never, send))
+            for send in sends
         ]
         await settle()
         items = [b"%d" % i for i in range(50)]
@@ -105,7 +107,7 @@ def test_a_viewer_that_stalls_for_good_is_let_go() -> None:
                 await asyncio.Event().wait()
 
         response = LiveResponse(channel, channel.items(), "text/plain", stalled_after_s=0.01)
-        task = asyncio.create_task(response({}, never, stalled))
+        task = asyncio.create_task(response(GET, never, stalled))
         await settle()
         channel.publish(b"x")
         await asyncio.wait_for(task, 30)
@@ -126,7 +128,7 @@ def test_a_viewer_that_leaves_is_forgotten() -> None:
         async def send(message: Message) -> None:
             return None
 
-        task = asyncio.create_task(LiveResponse(channel, channel.items(), "text/plain")({}, receive, send))
+        task = asyncio.create_task(LiveResponse(channel, channel.items(), "text/plain")(GET, receive, send))
         await settle()
         assert channel.readers == 1
         left.set()
