@@ -19,11 +19,14 @@ class FakeCamera(Camera):
         self.source = "fake"
         self.live = live
         self.fps = fps
-        self.closed = 0
+        self.stopped = self.closed = 0
         self._frames = list(frames)
 
     def read(self) -> Frame | None:
         return self._frames.pop(0) if self._frames else None
+
+    def stop(self) -> None:
+        self.stopped += 1
 
     def close(self) -> None:
         self.closed += 1

@@ -218,19 +218,3 @@ def test_evaluation_counts_what_the_model_gets_wrong() -> None:
     assert result.metrics.accuracy == 0.8
     assert result.metrics.confusion[0] == (2, 0, 1)
     assert result.predicted.tolist() == [0, 0, 1, 2, 2]
-
-
-def test_evaluation_of_a_subset_masks_the_other_outputs() -> None:
-    split = brightness_split([0, 127, 255], [1, 1, 0], ("bright", "dark"))
-    with EmotionClassifier(INT8) as classifier:
-        result = evaluate(classifier, split)
-    assert result.probabilities.shape == (3, 2)
-    np.testing.assert_allclose(result.probabilities.sum(axis=1), 1, atol=1e-6)
-    assert result.predicted[0] == 1
-    assert result.predicted[2] == 0
-
-
-def test_evaluation_refuses_labels_the_model_does_not_know() -> None:
-    split = brightness_split([0, 255], [0, 1], ("happy", "sad"))
-    with EmotionClassifier(INT8) as classifier, pytest.raises(OptionError, match="unknown class 'happy'"):
-        evaluate(classifier, split)

@@ -328,6 +328,8 @@ def test_the_device_path_loads_nothing_heavy(picture: Path) -> None:
     program = (
         "import sys\n"
         "for name in ('tensorflow', 'keras', 'torch', 'jax', 'matplotlib', 'kagglehub'): sys.modules[name] = None\n"
+        "from edge_emotion.edge_runtime import Pipeline\n"
+        f"list(Pipeline.open({str(picture)!r}, model={str(INT8)!r}, detector='haar'))\n"
         f"sys.argv = ['edge-emotion', 'predict', {str(picture)!r}, '--no-detect', '--model', {str(INT8)!r}]\n"
         "from edge_emotion.edge_runtime.cli import main\n"
         "main()\n"

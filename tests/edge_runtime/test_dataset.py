@@ -1,13 +1,15 @@
+import os
 import shutil
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from edge_emotion.edge_runtime import dataset as module
-from edge_emotion.edge_runtime.dataset import open_dataset, require_every_class
+from edge_emotion.edge_runtime.dataset import Split, name_bytes, open_dataset, require_every_class
 from edge_emotion.edge_runtime.errors import DatasetError, OptionError
 from edge_emotion.edge_runtime.metadata import FACE_48, InputSpec
 
@@ -57,6 +59,45 @@ def test_a_doubled_folder_is_counted_once(tmp_path: Path) -> None:
     kaggle(tmp_path / "images")
     kaggle(tmp_path / "images" / "images")
     assert len(open_dataset(tmp_path).load("train")) == 8
+
+
+def test_the_shallowest_splits_count_whatever_their_names(tmp_path: Path) -> None:
+    kaggle(tmp_path / "a" / "c", train=2)
+    kaggle(tmp_path / "b", train=3)
+    assert open_dataset(tmp_path).load("train").counts == {"happy": 3, "sad": 3}
+
+
+def test_of_several_pools_that_of_the_most_classes_counts(tmp_path: Path) -> None:
+    for folder, labels in (("a", ("cat", "dog")), ("b/c", ("angry", "happy", "sad"))):
+        for label in labels:
+            write(tmp_path / folder / label / "0.png", 1)
+    assert open_dataset(tmp_path).classes == ("angry", "happy", "sad")
+
+
+def test_a_name_in_no_known_encoding_is_the_bytes_it_has_on_disk() -> None:
+    assert name_bytes(os.fsdecode(b"caf\xe9.png")) == b"caf\xe9.png"
+
+
+def test_the_hash_of_a_split_is_of_its_pixels_labels_and_classes() -> None:
+    split = Split("train", ("a", "b"), np.zeros((2, 1, 1, 1), np.uint8), np.array([0, 1]), ("0.png", "1.png"))
+    others = (
+        replace(split, images=split.images + 1),
+        replace(split, labels=split.labels[::-1]),
+        replace(split, classes=("b", "a")),
+    )
+    assert len({each.sha256 for each in (split, *others)}) == 4
+    assert replace(split, files=("2.png", "3.png")).sha256 == split.sha256
+
+
+def test_more_images_than_are_read_at_once_are_all_read(tmp_path: Path) -> None:
+    png = write(tmp_path / "0.png", 1, size=1).read_bytes()
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        for index in range(514):
+            archive.writestr(f"train/{('sad', 'happy')[index % 2]}/{index}.png", png)
+    seen: list[tuple[int, int]] = []
+    found = open_dataset(tmp_path / "data.zip").load("train", progress=lambda *done: seen.append(done))
+    assert found.counts == {"happy": 257, "sad": 257}
+    assert seen[-1] == (514, 514)
 
 
 def test_folder_and_zip_give_the_same_pixels_and_hash(tmp_path: Path) -> None:
@@ -240,8 +281,8 @@ def test_without_a_writable_cache_it_still_loads(
 
 def test_another_input_gets_its_own_pixels(tmp_path: Path) -> None:
     found = open_dataset(kaggle(tmp_path))
-    assert found.load("train", InputSpec(32, 24, "rgb")).images.shape == (8, 24, 32, 3)
-    assert found.load("train", FACE_48).images.shape == (8, 48, 48, 1)
+    for spec in (FACE_48, InputSpec(width=32), InputSpec(height=24), InputSpec(colour="rgb")):
+        assert found.load("train", spec).images.shape == (8, *spec.shape)
 
 
 def test_what_is_not_used_is_counted(tmp_path: Path) -> None:

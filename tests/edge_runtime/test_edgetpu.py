@@ -2,13 +2,17 @@
 issue 63); the loader's own words when the library is missing; a segmentation fault when it was built for another TFLite
 version (tensorflow/tensorflow issue 62371). A stand-in runtime replays each in the probe's own process."""
 
+import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from edge_emotion.edge_runtime import edgetpu
 from edge_emotion.edge_runtime.classifier import EmotionClassifier
 from edge_emotion.edge_runtime.edgetpu import check_device, cpu_version, is_compiled, refusal
 from edge_emotion.edge_runtime.errors import ModelError, OptionError
+from edge_emotion.edge_runtime.interpreter import BACKENDS, load_backend
+from edge_emotion.edge_runtime.metadata import strip
 
 MODEL = Path(__file__).parents[1] / "models" / "brightness-int8.tflite"
 
@@ -99,6 +103,41 @@ def compiled(tmp_path: Path) -> Path:
 def test_a_compiled_model_is_known_by_its_operator(compiled: Path) -> None:
     assert is_compiled(compiled.read_bytes())
     assert not is_compiled(MODEL.read_bytes())
+
+
+@pytest.mark.parametrize(("device", "name"), [("auto", ""), ("usb:0", "usb:0")])
+def test_a_compiled_model_runs_on_a_working_edge_tpu(
+    compiled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], device: str, name: str
+) -> None:
+    backend, runtime = load_backend()
+    interpreter, asked, given = runtime.Interpreter, [], []
+
+    def refusal(*question: object) -> str:
+        asked.append(question)
+        return ""
+
+    def open_with(experimental_delegates: object, **options: Any) -> Any:
+        given.append(experimental_delegates)
+        return interpreter(**options)
+
+    monkeypatch.setattr(edgetpu, "refusal", refusal)
+    monkeypatch.setattr(runtime, "load_delegate", lambda library, options: (library, options))
+    monkeypatch.setattr(runtime, "Interpreter", open_with)
+    with EmotionClassifier(compiled, device=device) as classifier:
+        assert classifier.device == f"edgetpu {name}".strip()
+        assert classifier.sha256 == hashlib.sha256(compiled.read_bytes()).hexdigest()
+    assert asked == [(strip(compiled.read_bytes()), BACKENDS[backend][0], name)]
+    assert given == [[(edgetpu.LIBRARY, {"device": name} if name else {})]]
+    assert capsys.readouterr().err == ""
+
+
+def test_of_a_compiled_model_asked_for_on_the_cpu_the_source_runs(
+    compiled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edgetpu, "refusal", lambda *_: pytest.fail("asked"))
+    with EmotionClassifier(compiled, device="cpu") as classifier:
+        assert classifier.device == "cpu"
+        assert classifier.sha256 == hashlib.sha256(MODEL.read_bytes()).hexdigest()
 
 
 def test_without_an_edge_tpu_the_source_runs_on_the_cpu_and_the_reason_is_said(

@@ -2,6 +2,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -129,11 +130,6 @@ def test_malformed_documents_say_so(document: dict[str, object], message: str) -
         ModelMetadata.from_json(document)
 
 
-def test_unknown_keys_of_a_newer_writer_are_ignored() -> None:
-    document = {**ModelMetadata(("a", "b")).to_json(), "later": 1}
-    assert ModelMetadata.from_json(document).labels == ("a", "b")
-
-
 @pytest.mark.parametrize("text", [b"not json", b"[1, 2]"])
 def test_a_broken_member_is_an_error_not_a_guess(text: bytes, tmp_path: Path) -> None:
     path = tmp_path / "broken.tflite"
@@ -183,6 +179,27 @@ def test_a_keras_zip_keeps_its_own_members(tmp_path: Path) -> None:
     assert metadata.read(path) == document
     with zipfile.ZipFile(path) as archive:
         assert archive.read("metadata.json") == b"{}"
+
+
+def test_a_keras_file_that_cannot_be_written_stays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("metadata.json", "{}")
+    before = path.read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        metadata.embed_in_keras(path, ModelMetadata(("a", "b")))
+    assert path.read_bytes() == before
+
+
+def test_the_same_model_gives_the_same_bytes_at_any_time() -> None:
+    content = attach(FLATBUFFER, ModelMetadata(("a", "b")), {"recipe": "int8"})
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
 @pytest.mark.parametrize("place", [(), ("input",), ("measured",)])

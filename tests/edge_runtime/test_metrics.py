@@ -80,6 +80,11 @@ def test_calibration_error_by_hand() -> None:
     # confidence 0.9 always, right in half of the cases: the gap is 0.4
     probabilities = np.tile(np.array([[0.9, 0.1]]), (10, 1))
     assert expected_calibration_error(probabilities, np.array([0, 1] * 5)) == pytest.approx(0.4)
+    # too sure in one bin makes up for too little in no other; 0.91 and 0.95 share a bin of ten, and none of fifteen
+    for right, wrong in ((0.6, 0.9), (0.95, 0.91)):
+        probabilities = np.array([[right, 1 - right], [wrong, 1 - wrong]])
+        expected = ((1 - right) + wrong) / 2
+        assert expected_calibration_error(probabilities, np.array([0, 1])) == pytest.approx(expected)
     assert expected_calibration_error(np.zeros((0, 2)), np.zeros(0, np.int64)) == 0
     assert expected_calibration_error(np.array([[1.0, 0.0]]), np.array([0])) == 0
 
@@ -92,12 +97,12 @@ def test_the_temperature_that_made_the_labels_is_found() -> None:
     assert fit_temperature(logits, labels) == pytest.approx(2.5, rel=0.05)
 
 
-@pytest.mark.parametrize(("n", "least"), [(1, 0.9), (8, 0.75), (100, 0.3), (1000, 0.15)])
-def test_images_that_are_all_right_are_no_reason_for_certainty(n: int, least: float) -> None:
-    """The likelihood alone takes the smallest temperature that the search knows, however few they are."""
+@pytest.mark.parametrize(("n", "least", "most"), [(1, 0.9, 1.2), (8, 0.75, 2), (100, 0.3, 6), (1000, 0.15, 20)])
+def test_images_that_are_all_right_or_all_wrong_are_no_reason_for_certainty(n: int, least: float, most: float) -> None:
+    """The likelihood alone takes the smallest temperature that the search knows or the largest, 20, however few."""
     logits = np.tile(np.array([[2.0, 0.0, -1.0]]), (n, 1))
     assert least < fit_temperature(logits, np.zeros(n, np.int64)) < 1
-    assert fit_temperature(logits, np.full(n, 2)) > 1
+    assert 1 < fit_temperature(logits, np.full(n, 2)) < most
 
 
 def test_with_enough_images_of_each_outcome_the_likelihood_alone_decides() -> None:

@@ -104,11 +104,6 @@ def test_of_several_files_those_without_metadata_are_declared_and_else_all_renam
         declare_each(both, None, "48x48:grey:-1:1")
 
 
-def test_an_input_without_labels_is_refused() -> None:
-    with pytest.raises(OptionError, match="needs --labels too"):
-        parse_declared(None, "64x64:grey:-1:1")
-
-
 @given(st.dictionaries(st.sampled_from(["angry", "disgust", "sad"]), st.floats(-9, 9), min_size=1))
 def test_logit_biases(biases: dict[str, float]) -> None:
     text = ", ".join(f"{label} = {value!r}" for label, value in biases.items())

@@ -1,3 +1,4 @@
+import hashlib
 from pathlib import Path
 
 import cv2
@@ -76,6 +77,14 @@ def test_a_thumbnails_end_marker_does_not_hide_a_truncation() -> None:
     assert is_truncated(whole[: len(whole) - 200])
 
 
+def test_a_picture_is_turned_as_its_camera_was() -> None:
+    jpeg = encode(noise(16, 24), ".jpg")
+    entry = b"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00"  # orientation 6: turn it to the right
+    exif = b"Exif\0\0MM\0*\x00\x00\x00\x08\x00\x01" + entry + bytes(4)
+    turned = jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:]
+    np.testing.assert_array_equal(decode(turned), np.rot90(decode(jpeg), -1))
+
+
 def test_reading_a_missing_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="cannot read"):
         read_image(tmp_path / "none.jpg")
@@ -135,6 +144,16 @@ def test_colour_order_is_rgb_for_the_model() -> None:
     blue[:, :, 0] = 200  # OpenCV's BGR
     assert to_colour(blue, "rgb")[0, 0].tolist() == [0, 0, 200]
     assert prepare(noise(24, 32, 1), RGB).shape == (24, 32, 3)
+
+
+@pytest.mark.parametrize(("bgr", "grey"), [((255, 0, 0), 29), ((0, 255, 0), 150), ((0, 0, 255), 76)])
+def test_grey_is_the_luma_of_blue_green_and_red(bgr: tuple[int, int, int], grey: int) -> None:
+    assert prepare(np.full((1, 1, 3), bgr, np.uint8), InputSpec(1, 1)).item() == grey
+
+
+def test_prepared_pixels_are_the_same_to_the_bit_on_every_machine() -> None:
+    digest = hashlib.sha256(prepare(noise(100, 75), FACE_48).tobytes()).hexdigest()
+    assert digest[:16] == "30205869ed73d5f8"
 
 
 def test_grey_of_a_grey_bgr_image_is_exact() -> None:

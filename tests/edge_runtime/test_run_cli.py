@@ -166,6 +166,7 @@ def wait_for_lines(path: Path, count: int) -> None:
         if path.exists() and path.read_bytes().count(b"\n") >= count:
             return
         time.sleep(0.05)
+    pytest.fail(f"{path.name} has no {count} lines after 30 s")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGHUP, 0), (signal.SIGINT, 130)])

@@ -1,4 +1,4 @@
-import contextlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +46,19 @@ def test_a_source_is_enough() -> None:
         ({"aggregate": 5.0}, "--aggregate needs somewhere"),
         ({"aggregate": 5.0, "jsonl": "x", "show": True}, "leave out --video, --show"),
         ({"aggregate": 5.0, "csv": "x", "video": "x.avi"}, "leave out --video, --show"),
+        ({"aggregate": 5.0, "csv": "x", "mqtt": "mqtt://broker"}, "leave out --video, --show"),
+        ({"aggregate": 5.0, "csv": "x", "web": "8080"}, "leave out --video, --show"),
+        ({"mqtt_ca": Path("ca")}, "belong to a broker"),
+        ({"mqtt_password_file": Path("pw")}, "belong to a broker"),
     ],
 )
 def test_values_out_of_range_and_contradictions_are_wrong_options(values: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         RunConfig(**{"source": "0", **values})
+
+
+def test_the_token_of_the_page_is_not_shown() -> None:
+    assert "a-token-of-this-test" not in repr(RunConfig("0", web="8080", web_token="a-token-of-this-test"))
 
 
 def test_a_link_to_a_file_is_that_file(tmp_path: Path) -> None:
@@ -92,10 +100,12 @@ def test_sizes_are_read_as_they_are_written(width: int, height: int) -> None:
 
 @given(st.text(max_size=12))
 def test_any_other_text_is_a_wrong_option(text: str) -> None:
-    for parse in (parse_size, parse_detect_every):
-        with contextlib.suppress(OptionError):
-            value = parse(text)
-            assert value == "auto" or isinstance(value, int | tuple)
+    if not re.fullmatch(r"\d+x\d+", text, re.IGNORECASE):
+        with pytest.raises(OptionError, match="640x480"):
+            parse_size(text)
+    if text != "auto" and not text.isdecimal():
+        with pytest.raises(OptionError, match="or auto"):
+            parse_detect_every(text)
 
 
 def test_how_often_to_search() -> None:

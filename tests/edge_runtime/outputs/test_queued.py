@@ -82,12 +82,20 @@ def test_a_program_ends_though_nobody_reads_its_output() -> None:
         assert running.wait(60) == 0
 
 
-def test_a_file_is_waited_for_and_loses_nothing() -> None:
+def test_a_file_is_waited_for_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     stalled = Stalled()
     output = Queued(stalled, wait=True, limit=2)
-    threading.Timer(0.05, stalled.go.set).start()
+    wait = output._changed.wait
+
+    def waited() -> bool:
+        if threading.current_thread() is not output._thread:
+            stalled.go.set()  # the disk works again as soon as it is waited for
+        return wait()
+
+    monkeypatch.setattr(output._changed, "wait", waited)
     for frame in range(50):
         output.write(result(frame), None)
+    assert stalled.go.is_set()
     output.close()
     assert numbers(stalled) == list(range(50))
     assert output.dropped == 0
