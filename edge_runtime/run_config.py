@@ -84,7 +84,8 @@ class RunConfig:
         """
         for name in PATHS:
             if same.get(name) is not None:
-                same[name] = type(same[name])(os.path.expanduser(same[name]))
+                kind = Path if name.startswith("mqtt") else str  # Typer before 0.29 leaves a checked path text
+                same[name] = kind(os.path.expanduser(same[name]))
         kind, colon, path = same.get("detector", cls.detector).partition(":")
         same["detector"] = f"{kind}{colon}{os.path.expanduser(path)}"
         return cls(

@@ -129,6 +129,11 @@ def test_mcnemar_by_hand() -> None:
     assert mcnemar_exact(6, 0) == mcnemar_exact(0, 6)
 
 
+def test_the_paired_interval_by_hand() -> None:
+    half = 1.959964 * math.sqrt(4 / 12 - (3 / 12) ** 2) / math.sqrt(12)  # 3 of 10 lost, and a half in each cell
+    assert paired_interval(3, 0, 10) == pytest.approx((3 / 12 - half, 3 / 12 + half))
+
+
 def test_comparison_by_hand() -> None:
     labels = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1, 1])
     reference = np.array([0, 0, 0, 0, 1, 1, 1, 1, 0, 0])

@@ -72,7 +72,7 @@ def test_a_leading_tilde_of_any_path_is_the_home(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("HOME", str(tmp_path))
     typed: dict[str, Any] = {name: "~/x" for name in ("jsonl", "csv", "video", "model", "source")}
     typed = {name: f"{path}/{name}" for name, path in typed.items()}
-    typed |= {"mqtt": "mqtt://host", "mqtt_ca": Path("~/ca"), "mqtt_password_file": Path("~/pw")}
+    typed |= {"mqtt": "mqtt://host", "mqtt_ca": Path("~/ca"), "mqtt_password_file": "~/pw"}
     rest = {"classes": None, "size": None, "detect_every": "auto", "input_spec": None, "no_frames": False}
     config = RunConfig.from_options(**typed, **rest, detector="yunet:~/yunet.onnx")  # type: ignore[arg-type]
     for name in ("jsonl", "csv", "video", "model", "source"):
