@@ -3,7 +3,8 @@
 The model file is JSON: how long each thing takes by the clock, what is answered, and how it breaks.
 
     labels, precision, source    metadata
-    open_ms, first_ms, delay_ms  of opening, of the first inference, of each other one (a list is gone through in turn)
+    open_ms, first_ms, delay_ms  of opening, of the first inference, of each other one (a list is gone through in turn);
+                                 threads share an inference evenly
     wrong                        images (by the value of their first pixel) that get the label after the true one
     nan                          whether logits are not a number
     dies, hangs                  "open", or the number of the inference
@@ -39,10 +40,12 @@ class Clock:
 class FakeModel:
     """Behaves as its file says."""
 
-    backend = "fake"
     sha256 = "00"
 
-    def __init__(self, behaviour: dict[str, Any], declared: ModelMetadata | None, clock: Clock) -> None:
+    def __init__(
+        self, behaviour: dict[str, Any], declared: ModelMetadata | None, backend: str, threads: int, clock: Clock
+    ) -> None:
+        self.backend, self._threads = backend, threads
         self._behaviour, self._clock, self._calls = behaviour, clock, 0
         labels = behaviour.get("labels")
         if labels is None and declared is None:
@@ -67,7 +70,7 @@ class FakeModel:
             delay = self._behaviour.get("first_ms", delay)
         self._break(self._calls)
         self._calls += 1
-        self._clock.now += int(1e6 * delay)
+        self._clock.now += int(1e6 * delay / self._threads)
 
     def logits(self, pixels: np.ndarray) -> np.ndarray:
         firsts = pixels[:, 0, 0, 0].astype(int)
@@ -85,4 +88,4 @@ class FakeModel:
 
 if __name__ == "__main__":
     clock = Clock()
-    main(lambda content, declared, backend, threads: FakeModel(json.loads(content), declared, clock), clock)
+    main(lambda content, *given: FakeModel(json.loads(content), *given, clock), clock)

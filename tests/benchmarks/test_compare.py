@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from edge_emotion.benchmarks import compare
 from edge_emotion.benchmarks.compare import (
     as_baseline,
     baseline_file,
@@ -17,6 +18,7 @@ from edge_emotion.benchmarks.compare import (
     render_comparison,
 )
 from edge_emotion.benchmarks.comparison import Limits
+from edge_emotion.benchmarks.latency import Ratio
 from edge_emotion.benchmarks.report import BenchReport, Row
 from edge_emotion.edge_runtime.errors import OptionError
 from hypothesis import given
@@ -52,6 +54,15 @@ def test_a_slowdown_within_noise_does_not_fail(make_row: MakeRow, make_report: M
     old = as_baseline(make_report(make_row(p50=1.0)))
     noisy = make_row(p50=1.3, round_p50_ms=(1.0, 1.6, 0.9, 1.5, 1.3))
     assert verdicts(make_report(noisy), old)["edge, 1 thread p50 ms"] == "same"
+
+
+def test_only_an_interval_wholly_past_the_limit_fails(
+    make_row: MakeRow, make_report: MakeReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = as_baseline(make_report(make_row()))
+    for low, verdict in ((0.99, "same"), (1.05, "worse"), (1.11, "failed")):
+        monkeypatch.setattr(compare, "unpaired_ratio", lambda *_, low=low: Ratio(1.2, (low, 1.3)))
+        assert verdicts(make_report(make_row()), old, slower=0.1)["edge, 1 thread p50 ms"] == verdict
 
 
 def test_accuracy_size_and_memory_have_limits(make_row: MakeRow, make_report: MakeReport) -> None:
@@ -92,9 +103,10 @@ def test_an_accuracy_that_is_not_measured_again_is_said_not_to_be_gated(
     assert compare_reports(make_report(make_row(accuracy=0.70)), old, "old", Limits()).notes == ()
 
 
-def test_times_of_another_machine_never_fail(make_row: MakeRow, make_report: MakeReport) -> None:
+@pytest.mark.parametrize("key", ["board", "cpu", "cores", "machine"])
+def test_times_of_another_machine_never_fail(make_row: MakeRow, make_report: MakeReport, key: str) -> None:
     old = as_baseline(make_report(make_row(p50=1.0)))
-    old["environment"]["cpu"] = "Cortex-A76"
+    old["environment"][key] = "Cortex-A76"
     comparison = compare_reports(make_report(make_row(p50=9.0, peak_rss_mb=200.0)), old, "old", Limits())
     assert not comparison.failed
     assert "another machine (Cortex-A76)" in comparison.notes[0]
@@ -136,6 +148,14 @@ def test_a_baseline_survives_the_disk(make_row: MakeRow, make_report: MakeReport
     path = tmp_path / "b.json"
     path.write_text(json.dumps(document))
     assert read_baseline(path) == document
+
+
+def test_a_baseline_names_no_file_of_this_machine(make_row: MakeRow, make_report: MakeReport) -> None:
+    settings = {"seconds": 5.0, "data": "/home/me/faces", "video": "/home/me/street.mp4"}
+    row = make_row(path="/home/me/edge.tflite", accuracy=0.7)
+    document = as_baseline(make_report(row, settings=settings, notes=("/home/me",)))
+    assert "/home/me" not in json.dumps(document)
+    assert document["settings"] == {"seconds": 5.0}
 
 
 def test_the_rows_that_a_new_baseline_replaces(make_row: MakeRow, make_report: MakeReport, tmp_path: Path) -> None:

@@ -99,6 +99,17 @@ def test_what_disturbs_is_said_loudly(make_machine: MakeMachine, make_row: Calla
     assert "never became stable for late" in notes
 
 
+@pytest.mark.parametrize(("steal_s", "said"), [(0.7, []), (0.9, ["the host took 2 % of this virtual machine's time"])])
+def test_stolen_time_is_told_from_a_fiftieth_of_that_of_all_cores(
+    make_machine: MakeMachine, steal_s: float, said: list[str]
+) -> None:
+    machine = make_machine({**PI5, f"{CPUFREQ}/scaling_governor": "performance"})
+    before = replace(machine.vitals(), load=None, throttled=(), throttled_since_boot=())
+    after = replace(before, time_s=before.time_s + 10, steal_s=(before.steal_s or 0.0) + steal_s)
+    notes = noise_notes(replace(machine.environment(), cores=4), before, after, [])
+    assert [note.removesuffix(" meanwhile") for note in notes] == said
+
+
 def test_throttling_between_two_looks_is_seen(make_machine: MakeMachine) -> None:
     quiet = {**PI5, f"{CPUFREQ}/scaling_governor": "performance"}
     firmware = "/sys/devices/platform/soc/soc:firmware/get_throttled"

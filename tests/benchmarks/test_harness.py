@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from edge_emotion.benchmarks import measurement
+from edge_emotion.benchmarks import client, measurement
 from edge_emotion.benchmarks.compare import as_baseline, compare_reports
 from edge_emotion.benchmarks.comparison import Limits
 from edge_emotion.benchmarks.config import BenchConfig
@@ -87,9 +88,31 @@ def test_ratio_to_the_float32_row(make_model: MakeModel, make_config: MakeConfig
     assert quantised.ratio.ci95 == pytest.approx((0.25, 0.25), abs=0.001)
 
 
-def test_each_number_of_threads_is_a_row(make_model: MakeModel, make_config: MakeConfig, bare_machine: Machine) -> None:
-    report = run_bench([make_model("a"), make_model("b")], make_config(threads=(1, 2)), machine=bare_machine)
-    assert [(row.model, row.threads) for row in report.rows] == [("a", 1), ("a", 2), ("b", 1), ("b", 2)]
+def test_each_number_of_threads_is_a_row_and_is_measured_as_it_says(
+    make_model: MakeModel, make_config: MakeConfig, bare_machine: Machine, faces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    pinned: list[object] = []
+
+    class Recorder(client.Worker):
+        def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+            asked.append(do)
+            if do == "open":
+                pinned.append(arguments.pop("cpus"))
+                arguments["cpus"] = None
+            return super().ask(do, **arguments)
+
+    monkeypatch.setattr(measurement, "Worker", Recorder)
+    monkeypatch.setattr(bare_machine, "fastest_cpus", lambda count: [7] * count)
+    config = make_config(threads=(1, 2), backend="litert", pin=True)
+    report = run_bench([make_model("a", delay_ms=4.0)], config, open_dataset(faces), machine=bare_machine)
+    assert [(row.model, row.backend, row.threads) for row in report.rows] == [("a", "litert", 1), ("a", "litert", 2)]
+    assert [row.latency and row.latency.p50 for row in report.rows] == pytest.approx([4.0 + TICK_MS, 2.0 + TICK_MS])
+    assert pinned == [[7], [7, 7]]
+    after_the_rounds = asked[len(asked) - asked[::-1].index("run") :]
+    # Memory before anything else swells it; a file is scored once, whatever its threads.
+    assert after_the_rounds == ["memory", "memory", "stages", "network", "stages", "network", "predict"]
+    assert all(row.accuracy for row in report.rows)
 
 
 def test_a_model_named_twice_is_one_row_and_equal_stems_keep_their_folders(

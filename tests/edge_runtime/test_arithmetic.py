@@ -15,6 +15,9 @@ def test_macs_are_those_of_the_textbook(height: int, width: int, cin: int, cout:
         height * width * cout * kernel * kernel
     )
     assert macs("FULLY_CONNECTED", [(1, cin), (cout, cin)], (1, cout)) == cin * cout
+    assert macs("TRANSPOSE_CONV", [(4,), (cout, kernel, kernel, cin), (1, height, width, cin)], (1, 99, 99, cout)) == (
+        height * width * cin * cout * kernel * kernel
+    )
     assert macs("ADD", [out, out], out) == 0
 
 

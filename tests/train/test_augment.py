@@ -1,4 +1,5 @@
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -100,6 +101,26 @@ def test_same_generator_state_same_result_and_input_untouched() -> None:
     np.testing.assert_array_equal(first, second)
     np.testing.assert_array_equal(images, before)
     assert not np.array_equal(first, Augmentation()(images, np.random.default_rng(8)))
+
+
+@pytest.mark.parametrize(
+    ("limits", "measured", "limit"),
+    [
+        ({"rotation": 30.0}, lambda a: np.rad2deg(np.arctan2(a[:, 1, 0], a[:, 1, 1])), 30.0),
+        ({"scale": 0.25}, lambda a: np.linalg.det(a[:, :, :2]) ** -0.5 - 1, 0.25),
+        ({"shift": 0.1}, lambda a: a[:, 0, 2] / 40, 0.1),
+        ({"shift": 0.1}, lambda a: a[:, 1, 2] / 20, 0.1),
+    ],
+    ids=["degrees", "scale", "shift of the width", "shift of the height"],
+)
+def test_a_change_keeps_to_its_limit_and_comes_near_it_both_ways(
+    limits: dict[str, float], measured: Callable[[np.ndarray], np.ndarray], limit: float
+) -> None:
+    affine = dataclasses.replace(NOTHING, **limits).sample_affine((200, 20, 40, 1), rng())  # type: ignore[arg-type]
+    values = measured(affine)
+    assert np.abs(values).max() <= 1.0001 * limit
+    assert values.min() < -limit / 2
+    assert values.max() > limit / 2
 
 
 @given(

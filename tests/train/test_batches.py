@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 from edge_emotion.edge_runtime.dataset import Split
-from edge_emotion.edge_runtime.metadata import FACE_48, InputSpec
+from edge_emotion.edge_runtime.metadata import InputSpec
 from edge_emotion.train.augment import Augmentation
 from edge_emotion.train.batches import Batches
 from edge_emotion.train.targets import hard_targets
@@ -71,7 +71,6 @@ def test_values_are_those_of_the_device() -> None:
 
     images, _ = made(size=10)[0]
     assert sorted(images[:, 0, 0, 0]) == sorted(normalise(split().images, SPEC)[:, 0, 0, 0])
-    assert FACE_48.shape == (48, 48, 1)
 
 
 def test_mixup_mixes_images_and_targets_by_the_same_share() -> None:

@@ -193,12 +193,14 @@ def test_votes_that_are_not_there(tmp_path: Path) -> None:
 
 @pytest.mark.train
 def test_a_run_mixes_all_it_was_given(tmp_path: Path) -> None:
-    path = votes(tmp_path, "file,happiness,sadness,anger\n0.jpg,1,0,0\n1.jpg,0,1,0\n")
-    config = TrainConfig(get_preset("edge-s"), CLASSES, votes=str(path), votes_weight=0.2, teacher_weight=0.5)
-    images = split([0, 1])
-    targets = training_targets(images, config, [Fake()])
+    path = votes(tmp_path, "file,happiness,sadness,anger\n0.jpg,1,0,0\n3.jpg,0,1,0\n")
+    preset = dataclasses.replace(get_preset("edge-s"), label_smoothing=0.1, class_balance=1.0)
+    config = TrainConfig(preset, CLASSES, votes=str(path), votes_weight=0.2, teacher_weight=0.5)
+    images = split([0, 0, 0, 1])
     hard = mix(hard_targets(images, 0.1), vote_labels(path, images), 0.2)
-    np.testing.assert_allclose(targets, 0.5 * hard + 0.5 * teacher_labels([Fake()], images), rtol=1e-5)
+    mixed = 0.5 * hard + 0.5 * teacher_labels([Fake()], images)
+    targets = training_targets(images, config, [Fake()])
+    np.testing.assert_allclose(targets, mixed * [[2 / 3], [2 / 3], [2 / 3], [2]], rtol=1e-5)
 
 
 def test_kept_targets_read_back_and_missing_ones_are_one_clear_line(tmp_path: Path) -> None:
