@@ -43,7 +43,7 @@ class FakeModel:
     sha256 = "00"
 
     def __init__(
-        self, behaviour: dict[str, Any], declared: ModelMetadata | None, backend: str, threads: int, clock: Clock
+        self, clock: Clock, behaviour: dict[str, Any], declared: ModelMetadata | None, backend: str, threads: int
     ) -> None:
         self.backend, self._threads = backend, threads
         self._behaviour, self._clock, self._calls = behaviour, clock, 0
@@ -88,4 +88,4 @@ class FakeModel:
 
 if __name__ == "__main__":
     clock = Clock()
-    main(lambda content, *given: FakeModel(json.loads(content), *given, clock), clock)
+    main(lambda content, *given: FakeModel(clock, json.loads(content), *given), clock)

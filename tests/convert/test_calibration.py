@@ -74,6 +74,8 @@ def test_a_folder_needs_no_labels(tmp_path: Path, training: Split) -> None:
     assert len(calibration.files) == 8
     assert calibration.images.shape == (8, 8, 8, 1)
     assert calibration.files == tuple(sorted(calibration.files))
+    assert calibration.files == Calibration.from_folder(tmp_path / "calibration", SPEC, 8).files
+    assert calibration.files != Calibration.from_folder(tmp_path / "calibration", SPEC, 8, seed=1).files
     whole = Calibration.from_folder(tmp_path / "calibration", SPEC)
     np.testing.assert_array_equal(whole.images, training.images[:12])
 

@@ -12,11 +12,11 @@ from edge_emotion.edge_runtime.evaluate import Evaluation
 from .conftest import shades
 
 
-def answers(split: Split, predicted: list[int], confidence: float = 0.8) -> Evaluation:
+def answers(split: Split, predicted: list[int], confidence: float | list[float] = 0.8) -> Evaluation:
     """An evaluation in which each image gets this label with this probability."""
-    classes = len(split.classes)
-    logits = np.full((len(split), classes), np.log((1 - confidence) / (classes - 1)), np.float32)
-    logits[np.arange(len(split)), predicted] = np.log(confidence)
+    classes, given = len(split.classes), np.broadcast_to(confidence, len(split))
+    logits = np.log((1 - given) / (classes - 1))[:, None].repeat(classes, axis=1).astype(np.float32)
+    logits[np.arange(len(split)), predicted] = np.log(given)
     return Evaluation.of_logits(split, logits)
 
 
@@ -37,6 +37,13 @@ def test_the_cost_of_two_lost_images(ten: Split) -> None:
     assert cost.confidence_drift == pytest.approx(-0.2)
     assert cost.confidence_drift_abs == pytest.approx(0.2)
     assert cost.ece == pytest.approx(0.2)  # 60 % sure, 80 % right
+
+
+def test_drifts_that_cancel_out_are_seen(ten: Split) -> None:
+    truth = [0] * 5 + [1] * 5
+    cost = Cost.between(answers(ten, truth, 0.7), answers(ten, truth, [0.9] * 5 + [0.5] * 5))
+    assert cost.confidence_drift == pytest.approx(0, abs=1e-6)
+    assert cost.confidence_drift_abs == pytest.approx(0.2)
 
 
 def test_the_same_answers_cost_nothing(ten: Split) -> None:

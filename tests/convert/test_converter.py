@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,14 +19,14 @@ from edge_emotion.convert.graph import read_graph
 from edge_emotion.convert.recipes import FLOAT32, INT8, Recipe
 from edge_emotion.convert.reports import write_reports
 from edge_emotion.convert.source import source_sha256
-from edge_emotion.convert.targets import Verdict
+from edge_emotion.convert.targets import Reference, Verdict
 from edge_emotion.edge_runtime import metadata
 from edge_emotion.edge_runtime.classifier import EmotionClassifier
 from edge_emotion.edge_runtime.dataset import Split
 from edge_emotion.edge_runtime.errors import DatasetError, ModelError, OptionError
 from edge_emotion.edge_runtime.metadata import ModelMetadata
 
-from .conftest import LABELS
+from .conftest import BIAS, LABELS, dense_kernel
 
 pytest.importorskip("tensorflow", reason="needs the train extra (TensorFlow)")
 pytestmark = pytest.mark.train
@@ -67,8 +68,6 @@ def test_each_precision_gives_a_whole_file_that_the_device_path_runs(
 
 
 def test_the_float_file_computes_the_network(all_four: tuple[Conversion, Split, Calibration]) -> None:
-    from .conftest import BIAS, dense_kernel
-
     result, validation, _ = all_four
     expected = validation.images.reshape(len(validation), -1) / 255.0 @ dense_kernel().astype(np.float64) + BIAS
     with EmotionClassifier(result.outputs[0].path) as classifier:
@@ -254,6 +253,56 @@ def test_fix_keeps_the_layer_in_float_that_hurts(convert_wild: Wild, tmp_path: P
     assert [graph.tensors[op.outputs[0]].dtype for op in dense] == ["FLOAT32"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["shades-int8-mixed.tflite", "shades-int8.tflite.rejected"]
     assert result.to_json()["contract"]["met"] is True
+
+
+def test_fix_keeps_as_many_layers_as_it_takes(
+    tmp_path: Path, validation: Split, training: Split, declared: ModelMetadata
+) -> None:
+    """Two layers side by side, each of them ruined: the one tells dark from grey, the other grey from bright."""
+    from edge_emotion.train.keras_model import import_keras
+
+    keras = import_keras()
+    image = keras.Input((8, 8, 1))
+    pixels = keras.layers.Flatten()(image)
+    sides = [keras.layers.Dense(1, name=name)(pixels) for name in ("left", "right")]
+    model = keras.Model(image, keras.layers.Dense(3, name="logits")(keras.layers.Concatenate()(sides)))
+    for name, sign in (("left", 1), ("right", -1)):  # by how much the face is brighter, or darker, than the middle
+        model.get_layer(name).set_weights([sign * dense_kernel(WILD)[:, :1] / -8, np.array([-sign / 2])])
+    model.get_layer("logits").set_weights([np.array([[-8, 0, 0], [0, 0, -8]]), np.array([-1.2, 0.6, -1.2])])
+    model.save(tmp_path / "sides.keras")
+    result = convert_model(
+        tmp_path / "sides.keras",
+        tmp_path,
+        recipes=(INT8,),
+        calibration=Calibration.from_split(training, 60),
+        validation=validation,
+        declared=declared,
+        contract=Contract(explicit=True),
+        fix=True,
+    )
+    broken, repaired = result.outputs
+    assert broken.rejected
+    assert len(repaired.recipe.keep_float) == 2
+    assert not repaired.rejected
+    assert repaired.cost is not None
+    assert repaired.cost.paired.flips == 0
+
+
+def test_each_runtime_is_tried_on_images_of_all_classes(
+    keras_model: Maker, tmp_path: Path, validation: Split, declared: ModelMetadata, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Reference] = []
+
+    def judge(*given: Any) -> object:
+        tried.append(given[-1])
+        return judged_as("runs")()
+
+    monkeypatch.setattr(verification, "judge", judge)
+    convert_model(keras_model(0.0), tmp_path, recipes=(FLOAT32,), validation=validation, declared=declared)
+    (reference,) = tried
+    levels = reference.images.mean(axis=(1, 2, 3))
+    assert np.bincount((levels // 80).astype(int)).tolist() == pytest.approx([len(levels) / 3] * 3, abs=1)
+    assert reference.logits.argmax(axis=1).tolist() == (levels // 80).astype(int).tolist()
 
 
 def test_a_layer_named_by_the_user_stays_float(convert_wild: Wild) -> None:

@@ -25,11 +25,10 @@ content = model.read_bytes()
 if b"metadata.json" in content:
     sys.exit("Invalid model: " + path)  # the real tool is given bare flatbuffers
 sys.stdout.write({said!r})
-if {code}:
-    sys.exit({code})
 target = pathlib.Path(folder, model.stem + "_edgetpu")
 target.with_suffix(".tflite").write_bytes(content + b"edgetpu-custom-op")
 target.with_suffix(".log").write_text({log!r})
+sys.exit({code})
 """
 
 
@@ -69,6 +68,7 @@ def test_a_failed_compilation_writes_nothing(model: Path, tmp_path: Path, monkey
     coral = compile_file(model)
     assert coral.path is None
     assert coral.compilation is not None
+    assert coral.compilation.content is None
     assert coral.compilation.failure == "Internal compiler error. Aborting!"
     assert not list(tmp_path.glob("*_edgetpu.tflite"))
 
@@ -129,6 +129,10 @@ def test_a_compiled_file_of_another_model_is_not_adopted(
     compiled.write_bytes(b"\x1c\0\0\0TFL3 ... edgetpu-custom-op")
     assert compile_file(model).path is None
     assert metadata.read(compiled) is None
+    assert compile_file(model).path == compiled  # now it can only be of this one
+    model.write_bytes((MODELS / "residual-int8.tflite").read_bytes())
+    assert compile_file(model).path is None
+    assert (tmp_path / READY / model.name).read_bytes() == metadata.strip(model.read_bytes())
 
 
 def test_what_cannot_be_compiled_is_refused(model: Path, tmp_path: Path) -> None:

@@ -131,6 +131,7 @@ def test_what_keeps_the_rules_has_no_objection(allowed: Graph) -> None:
         (graph("HARD_SWISH", [IMAGE], (1, 8, 8, 4)), "not among the operators"),
         (graph("LEAKY_RELU", [IMAGE], (1, 8, 8, 4)), "not among the operators"),
         (graph("MEAN", [IMAGE, constant(1, [0, 1])], (8, 4)), "batch"),
+        (graph("MEAN", [IMAGE, constant(1, [-4])], (8, 8, 4)), "batch"),
         (graph("MEAN", [quantised(0, (1, 8, 8, 6)), constant(1, [1, 2])], (1, 6)), "depth 6"),
         (graph("PAD", [IMAGE], (3, 8, 8, 4)), "pads the batch"),
         (graph("FULLY_CONNECTED", [quantised(0, (9, 64))], (9, 7)), "one-dimensional"),

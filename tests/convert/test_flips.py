@@ -20,16 +20,16 @@ def six() -> Split:
 
 def test_flips_are_named_counted_and_ordered_by_harm(six: Split) -> None:
     before = answers(six, [0, 0, 1, 0, 2, 0], 0.9)
-    after = answers(six, [0, 1, 1, 1, 2, 1], 0.6)
+    after = answers(six, [0, 1, 1, 1, 2, 1], [0.6, 0.4, 0.6, 0.8, 0.6, 0.6])
     report = find_flips(before, after)
-    assert [flip.index for flip in report.flips] == [1, 3, 5]
-    assert [flip.outcome for flip in report.flips] == ["lost", "gained", "neutral"]
+    assert [flip.index for flip in report.flips] == [3, 5, 1]
+    assert [flip.outcome for flip in report.flips] == ["gained", "neutral", "lost"]
     assert report.outcomes == {"lost": 1, "gained": 1, "neutral": 1}
     assert report.pairs == {"dark → grey": 3}
     assert report.confusion_difference == ((-1, 1, 0), (-1, 1, 0), (-1, 1, 0))
     flip = report.flips[0]
-    assert flip.file == six.files[1]
-    assert flip.harm == pytest.approx(0.9 - 0.2)
+    assert flip.file == six.files[3]
+    assert flip.harm == pytest.approx(0.9 - 0.1)
     assert json.loads(json.dumps(report.to_json()))["flips"][0]["after"] == "grey"
 
 

@@ -16,27 +16,6 @@ FLOAT32 = (MODELS / "brightness-float32.tflite").read_bytes()
 INT8 = (MODELS / "brightness-int8.tflite").read_bytes()
 
 
-def one_operator(name: str, *shapes: tuple[int, ...]) -> Graph:
-    """A graph of one operator whose tensors have these shapes, the last one its output."""
-    tensors = tuple(Tensor(i, f"t{i}", "FLOAT32", shape) for i, shape in enumerate(shapes))
-    op = Operator(0, name, 1, tuple(range(len(shapes) - 1)), (len(shapes) - 1,))
-    return Graph((op,), tensors, (0,), (len(shapes) - 1,))
-
-
-@pytest.mark.parametrize(
-    ("name", "shapes", "macs"),
-    [
-        ("CONV_2D", [(1, 8, 8, 3), (16, 3, 3, 3), (16,), (1, 4, 4, 16)], 4 * 4 * 16 * 27),
-        ("DEPTHWISE_CONV_2D", [(1, 8, 8, 6), (1, 3, 3, 6), (6,), (1, 8, 8, 6)], 8 * 8 * 6 * 9),
-        ("FULLY_CONNECTED", [(1, 100), (7, 100), (7,), (1, 7)], 700),
-        ("TRANSPOSE_CONV", [(4,), (5, 2, 2, 3), (1, 4, 4, 3), (1, 8, 8, 5)], 4 * 4 * 3 * 5 * 2 * 2),
-        ("ADD", [(1, 8), (1, 8), (1, 8)], 0),
-    ],
-)
-def test_macs_of_one_operator(name: str, shapes: list[tuple[int, ...]], macs: int) -> None:
-    assert one_operator(name, *shapes).macs == macs
-
-
 def test_a_known_file_is_read_whole() -> None:
     graph = read_graph(FLOAT32)
     assert set(graph.operator_counts) == {"MEAN", "FULLY_CONNECTED"}
@@ -77,6 +56,16 @@ def test_every_activation_can_be_an_output() -> None:
     opened = read_graph(with_all_outputs(FLOAT32))
     assert opened.outputs == tuple(t for op in graph.operators for t in op.outputs)
     assert opened.operators == graph.operators
+
+
+def test_weights_are_constants_and_an_output_lives_to_the_end() -> None:
+    """Four activations of 64 bytes in a row, of which the second is an output too."""
+    activations = tuple(Tensor(i, f"t{i}", "INT8", (64,)) for i in range(4))
+    operators = tuple(Operator(i, "ADD", 1, (i, 4), (i + 1,)) for i in range(3))
+    weights = Tensor(4, "weights", "INT8", (12,), data=bytes(12))
+    graph = Graph(operators, (*activations, weights), (0,), (1, 3))
+    assert graph.weights_bytes == 12
+    assert graph.arena_bytes == 3 * 64
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\0\0\0\0TFL3", FLOAT32[:200], INT8[:600]])

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from edge_emotion.convert import edgetpu
 from edge_emotion.convert import probe as probe_module
 from edge_emotion.convert.graph import Graph, Operator, Tensor
 from edge_emotion.convert.probe import TFLITE_PYTHON, Probe, probe, python_for
-from edge_emotion.convert.targets import Reference, judge, noise_images
+from edge_emotion.convert.targets import Reference, edge_tpu, judge, noise_images
 from edge_emotion.edge_runtime.metadata import ModelMetadata
 
 from .conftest import LABELS, MODELS, SPEC
@@ -99,6 +100,7 @@ def dense(version: int, min_runtime: str) -> Graph:
     ("graph", "verdict", "reason"),
     [
         (dense(4, "1.14.0"), "likely", "states 1.14.0"),
+        (dense(4, "2.14.0"), "likely", "states 2.14.0"),
         (dense(12, "2.17.0"), "unlikely", "FULLY_CONNECTED version 12"),
         (dense(4, "2.16.0"), "unlikely", "states 2.16.0"),
     ],
@@ -116,7 +118,14 @@ def test_rules_judge_where_nothing_can_be_run(
 
 @pytest.mark.parametrize(
     ("scale", "noise", "verdict"),
-    [(1.0, 0.0, "runs"), (1.0, 5.0, "garbage"), (0.0, 0.0, "garbage"), (0.1, 0.0, "garbage")],
+    [
+        (1.0, 0.0, "runs"),
+        (0.7, 0.0, "runs"),  # 10 dB, and every label the same
+        (1.0, 0.4, "garbage"),  # 8 dB, and too few the same
+        (1.0, 5.0, "garbage"),
+        (0.0, 0.0, "garbage"),
+        (0.1, 0.0, "garbage"),
+    ],
 )
 def test_answers_unlike_the_float_model_are_garbage(
     monkeypatch: pytest.MonkeyPatch, scale: float, noise: float, verdict: str
@@ -130,6 +139,46 @@ def test_answers_unlike_the_float_model_are_garbage(
     assert verdicts["litert"].verdict == verdict
     assert verdicts["xnnpack int8"].verdict == "runs"
     assert partitions == 1
+
+
+@pytest.mark.parametrize(
+    ("partitions", "verdict", "reason"),
+    [
+        (0, "fails", "took none of the graph"),
+        (1, "runs", "one delegate partition"),
+        (3, "runs", "3 partitions: slower"),
+    ],
+)
+def test_what_the_delegate_took_decides(
+    monkeypatch: pytest.MonkeyPatch, partitions: int, verdict: str, reason: str
+) -> None:
+    given = np.ones((32, 3), np.float32)
+    monkeypatch.setattr("edge_emotion.convert.targets.probe", lambda *a: Probe("litert", "2", given, partitions))
+    found = judge(b"", dense(4, ""), METADATA, noise_images(METADATA))[0]["xnnpack int8"]
+    assert found.verdict == verdict
+    assert reason in found.reason
+
+
+def weighing(size_bytes: int, name: str = "RELU") -> Graph:
+    """One operator that keeps the Edge TPU's rules, and weights."""
+    graph = dense(4, "")
+    weights = Tensor(2, "weights", "INT8", (size_bytes,), data=bytes(size_bytes))
+    return Graph((Operator(0, name, 1, (0,), (1,)),), (*graph.tensors, weights), (0,), (1,))
+
+
+@pytest.mark.parametrize(
+    ("graph", "reason"),
+    [
+        (weighing(edgetpu.CACHE_BYTES), "they fit in its 7.8 MiB cache"),
+        (weighing(edgetpu.CACHE_BYTES + 1), "they do not fit"),
+        (weighing(1, "edgetpu-custom-op"), "compiled for the Edge TPU"),
+    ],
+    ids=["fits", "does not fit", "compiled"],
+)
+def test_what_an_edge_tpu_can_hold_is_likely_to_run_there(graph: Graph, reason: str) -> None:
+    found = edge_tpu(graph)
+    assert found.verdict == "likely"
+    assert reason in found.reason
 
 
 def test_near_ties_that_flip_are_no_garbage(monkeypatch: pytest.MonkeyPatch) -> None:

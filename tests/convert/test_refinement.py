@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from edge_emotion.convert.lowering import Job, lower
 from edge_emotion.convert.pooling import merge_pooling
 from edge_emotion.convert.ranges import narrow_summands
 from edge_emotion.convert.recipes import FLOAT32, INT8
+from edge_emotion.convert.refinement import refine
 from edge_emotion.convert.source import open_source
 from edge_emotion.edge_runtime.interpreter import Quantisation, open_interpreter
 from edge_emotion.edge_runtime.metadata import FACE_48, FACE_48_CENTRED, InputSpec, ModelMetadata
@@ -113,6 +115,22 @@ def test_summands_are_narrowed_and_nothing_else(small: Path) -> None:
     assert new is not None
     assert old[0] <= new[0] < 0 < new[1] <= old[1]
     assert new[1] - new[0] < 0.7 * (old[1] - old[0])
+
+
+@pytest.mark.parametrize("outputs", ["logits", "probabilities"])
+def test_of_logits_what_a_softmax_hides_gets_no_steps(small: Path, outputs: Literal["logits", "probabilities"]) -> None:
+    images = random_images(20, SPEC)
+    graph = EditableGraph(lowering._convert(open_source(small, METADATA), INT8, images))
+    (output,) = graph.graph.outputs
+    graph.set_range(output, -60.0, 3.0)
+    calibrated = graph.pack()
+    seen = observe(calibrated, normalise(images, SPEC))
+    rng = np.random.default_rng(0)
+    far = np.concatenate([rng.uniform(0, 3, (500, 2)), rng.uniform(-60, -30, (500, 1))], axis=1).astype(np.float32)
+    seen = dataclasses.replace(seen, outputs={output: far})
+    span = EditableGraph(refine(calibrated, seen, dataclasses.replace(METADATA, outputs=outputs))).range_of(output)
+    assert span is not None
+    assert (span[0] > -20.0) == (outputs == "logits")
 
 
 def test_the_sum_comes_closer_to_float_than_without(small: Path) -> None:
