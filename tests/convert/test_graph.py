@@ -52,10 +52,13 @@ def test_int4_and_float16_sizes() -> None:
 
 
 def test_every_activation_can_be_an_output() -> None:
-    graph = read_graph(FLOAT32)
-    opened = read_graph(with_all_outputs(FLOAT32))
+    from ai_edge_litert.interpreter import Interpreter
+
+    residual = (MODELS / "residual-int8.tflite").read_bytes()
+    graph, opened = read_graph(residual), read_graph(with_all_outputs(residual))
     assert opened.outputs == tuple(t for op in graph.operators for t in op.outputs)
     assert opened.operators == graph.operators
+    assert not Interpreter(model_content=with_all_outputs(residual)).get_signature_list()  # of the outputs before
 
 
 def test_weights_are_constants_and_an_output_lives_to_the_end() -> None:
