@@ -19,9 +19,8 @@ MJPG = cv2.VideoWriter.fourcc(*"MJPG")
 class UsbCapture(Capture):
     """An open V4L2 device.
 
-    MJPG is asked for before the size: uncompressed, USB 2 carries 640×480 at 30 a second and little more. One buffer,
-    so that a frame is never old. What the driver granted is read back, as it may refuse each silently; another size
-    than `size_wh` is reported.
+    MJPG is asked for before the size: uncompressed, USB 2 carries 640×480 at 30 a second and little more. What the
+    driver granted is read back, as it may refuse each silently; another size than `size_wh` is reported.
     """
 
     def __init__(self, device: Path, size_wh: tuple[int, int] | None = None, fps: float | None = None) -> None:
@@ -40,7 +39,6 @@ class UsbCapture(Capture):
         self._video.set(cv2.CAP_PROP_FRAME_WIDTH, width)
         self._video.set(cv2.CAP_PROP_FRAME_HEIGHT, height)
         self._video.set(cv2.CAP_PROP_FPS, fps or 30)
-        self._video.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         self.fps = max(0.0, self._video.get(cv2.CAP_PROP_FPS))
         granted = int(self._video.get(cv2.CAP_PROP_FRAME_WIDTH)), int(self._video.get(cv2.CAP_PROP_FRAME_HEIGHT))
         if size_wh is not None and granted != size_wh:
