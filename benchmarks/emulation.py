@@ -39,9 +39,8 @@ PACKAGES = ("benchmarks", "edge_runtime")
 """The parts of edge-emotion that a guest sees, beside this file."""
 
 _COMMAND_LINE = (
-    *("typer==0.29.2", "rich==15.0.0", "markdown-it-py==4.3.0", "mdurl==0.1.2", "Pygments==2.21.0"),
-    *("shellingham==1.5.4", "annotated-doc==0.0.7", "pydantic==2.14.3", "pydantic-core==2.50.4"),
-    *("annotated-types==0.8.0", "typing-extensions==4.16.0", "typing-inspection==0.4.5"),
+    *("typer==0.28.0", "rich==15.0.0", "markdown-it-py==4.3.0", "mdurl==0.1.2", "Pygments==2.21.0"),
+    *("shellingham==1.5.4", "annotated-doc==0.0.7"),
 )
 """Typer and all that it brings: the classifier needs none of it, the commands do."""
 
