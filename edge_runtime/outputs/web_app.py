@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from importlib.resources import files
 from typing import Any
@@ -45,7 +46,7 @@ class Page:
         self._live = live
         self._read_board = read_board
         self._frames = frames
-        self._board = BoardState()
+        self._board, self._board_read_s = BoardState(), -BOARD_EVERY_S
         self.states = Channel()
         self.pictures = Channel()
 
@@ -105,8 +106,15 @@ class Page:
 
     async def _feed_board(self) -> None:
         while True:
+            if self.states.readers:
+                await self._renew_board()
+            await asyncio.sleep(1 / STATES_PER_S)
+
+    async def _renew_board(self) -> None:
+        """Read it when it is older than BOARD_EVERY_S; on some boards that starts a process."""
+        if time.monotonic() - self._board_read_s >= BOARD_EVERY_S:
+            self._board_read_s = time.monotonic()
             self._board = await asyncio.to_thread(self._read_board)
-            await asyncio.sleep(BOARD_EVERY_S)
 
     def state(self) -> dict[str, Any]:
         """What the page shows, four times a second."""
@@ -124,6 +132,7 @@ class Page:
 
     async def _state_events(self) -> AsyncIterator[bytes]:
         sent = -1
+        await self._renew_board()
         yield server_sent_event("state", _json(self.state()))
         async for state in self.states.items():
             yield state
@@ -144,7 +153,8 @@ class Page:
         async for part in self.pictures.items():
             yield part
 
-    def _metrics(self, request: Request) -> Response:
+    async def _metrics(self, request: Request) -> Response:
+        await self._renew_board()
         lines = [*self._live.metrics(), *metric("viewers", "gauge", "Open pages.", {"": self.states.readers})]
         if self._board.temperature_c is not None:
             lines += metric("temperature_celsius", "gauge", "Processor.", {"": self._board.temperature_c})

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("uvicorn", reason="needs the web extra")
 
-from edge_emotion.edge_runtime.outputs import web_connection, web_guard
+from edge_emotion.edge_runtime.outputs import web_app, web_connection, web_guard
 from edge_emotion.edge_runtime.outputs.choice import open_outputs
 from edge_emotion.edge_runtime.outputs.web import WebOutput, parse_address
 from edge_emotion.edge_runtime.outputs.web_live import Moment
@@ -121,7 +121,6 @@ def test_health_follows_the_camera(web: WebOutput, make_result: Make) -> None:
 
 def test_metrics(web: WebOutput, make_result: Make) -> None:
     web.write(make_result(), None)
-    web._page._board = BOARD
     status, headers, body = ask(web, "/metrics")
     assert status == 200
     assert headers["content-type"].startswith("text/plain; version=0.0.4")
@@ -257,6 +256,27 @@ def test_an_error_has_the_headers_of_every_answer(web: WebOutput, monkeypatch: p
     status, headers, body = ask(web, "/healthz")
     assert (status, body) == (500, b"internal error\n")
     assert set(web_guard.HEADERS) <= set(headers)
+
+
+def test_the_board_is_asked_only_for_those_who_look() -> None:
+    asked: list[int] = []
+
+    def board() -> BoardState:
+        asked.append(1)
+        return BOARD
+
+    with WebOutput("127.0.0.1:0", board=board) as web:
+        ask(web, "/healthz")
+        assert asked == []
+        connection, answer = follow(web, "/events")
+        while not (line := answer.readline()).startswith(b"data: "):
+            pass
+        assert json.loads(line[6:])["board"]["temperature_c"] == BOARD.temperature_c
+        assert b"edge_emotion_throttled 1\n" in ask(web, "/metrics")[2]
+        web._page._board_read_s = -web_app.BOARD_EVERY_S
+        ask(web, "/metrics")
+        assert len(asked) >= 2
+        connection.close()
 
 
 def test_a_foreign_name_for_this_machine_is_refused(web: WebOutput) -> None:
