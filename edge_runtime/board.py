@@ -11,13 +11,14 @@ from typing import Any, Protocol
 THROTTLED_BITS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
 """Bits of `vcgencmd get_throttled` for now; the same bits + 16 say since boot (Raspberry Pi documentation)."""
 
-FIRMWARE_THROTTLED = "/sys/devices/platform/soc/soc:firmware/get_throttled"  # the same number, without a process
+FIRMWARE_THROTTLED = "/sys/devices/platform/soc/soc:firmware/get_throttled"  # without a process; some boards lack it
 CPUFREQ = "/sys/devices/system/cpu/cpu0/cpufreq"  # kHz and the governor of the first core, as the kernel tells
 
 
 @dataclass(frozen=True)
 class Ran:
-    """A program that ended: exit code (127 when it is not installed, 124 when it took too long) and its two texts."""
+    """A program that ended: exit code (127 when it is not installed, 126 when it cannot be started, 124 when it took
+    too long) and its two texts."""
 
     code: int
     out: str = ""
@@ -77,8 +78,10 @@ class LinuxSystem:
             )
         except subprocess.TimeoutExpired:
             return Ran(124)
-        except OSError as error:
+        except FileNotFoundError as error:
             return Ran(127, err=str(error))
+        except OSError as error:
+            return Ran(126, err=error.strerror or str(error))
         return Ran(done.returncode, done.stdout, done.stderr)
 
 

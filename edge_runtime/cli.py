@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import sys
@@ -104,6 +105,8 @@ def root(
 def main(commands: typer.Typer = app, name: str = "edge-emotion") -> None:
     """Entry point: one clear line for an expected error, its exit code, and no traceback unless `--debug`."""
     _open_closed_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as on stderr: what a locale cannot show ends no command
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", force=True)

@@ -21,17 +21,16 @@ Progress = Callable[[int, int], None]
 
 def emit(text: str) -> None:
     """A line of the result, on the real stdout."""
-    out = _real_stdout or sys.stdout
-    print(printable(text, out.encoding or "utf-8"), file=out, flush=True)
+    print(text, file=_real_stdout or sys.stdout, flush=True)
 
 
-def printable(text: object, encoding: str = "utf-8") -> str:
-    r"""Text with what an encoding cannot carry as backslash escapes, such as a file name that is not UTF-8.
+def printable(text: object) -> str:
+    r"""Text with what UTF-8 cannot carry as backslash escapes, such as in a file name that is not UTF-8.
 
     >>> printable("caf\udce9.png")
     'caf\\udce9.png'
     """
-    return str(text).encode(encoding, "backslashreplace").decode(encoding)
+    return str(text).encode(errors="backslashreplace").decode()
 
 
 def emit_json(document: Mapping[str, Any] | Sequence[Any]) -> None:
@@ -58,7 +57,9 @@ def foreign_output_to_stderr() -> Iterator[None]:
     except (OSError, ValueError, io.UnsupportedOperation):
         descriptor = None  # captured by a test or an embedding program
     saved = os.dup(descriptor) if descriptor is not None else None
-    _real_stdout = sys.stdout if saved is None else os.fdopen(os.dup(saved), "w", encoding="utf-8")
+    _real_stdout = sys.stdout
+    if saved is not None:
+        _real_stdout = os.fdopen(os.dup(saved), "w", encoding="utf-8", errors="backslashreplace")
     try:
         if descriptor is not None:
             os.dup2(2, descriptor)

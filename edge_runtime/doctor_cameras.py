@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from .board import System, board_name
-from .doctor_check import NUMPY_MISMATCH, OPENCV_FOR_NUMPY_1, Finding, Installation
+from .doctor_check import NUMPY_MISMATCH, OPENCV_FOR_NUMPY_1, Finding, Installation, untried
 from .machine import python
 
 # Nodes of a Pi that are no cameras: codecs, image processors, the raw end of a CSI camera (for libcamera only).
@@ -65,6 +65,8 @@ def _picamera2(system: System, here: Installation) -> Finding:
     ran = system.run(*python(here.executable), "-c", "import picamera2", timeout_s=60)
     if ran.code == 0:
         return Finding("picamera2", "ok", "can be imported")
+    if ran.code == 126:
+        return untried("picamera2", ran)
     if "No module named 'picamera2'" in ran.err:
         if system.run(
             "/usr/bin/python3", "-c", "import importlib.util as u, sys; sys.exit(not u.find_spec('picamera2'))"

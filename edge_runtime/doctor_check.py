@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-from .board import System
+from .board import Ran, System
 from .provenance import package_versions
 
 OPENCV_FOR_NUMPY_1 = "'numpy<2' 'opencv-python-headless>=4.10,<4.12'"
@@ -43,6 +43,16 @@ class Finding:
     def to_json(self) -> dict[str, str]:
         """JSON-ready dict."""
         return asdict(self)
+
+
+def untried(check: str, ran: Ran) -> Finding:
+    """That no process could be started (exit code 126) to try it."""
+    return Finding(
+        check,
+        "warning",
+        f"could not be tried: {ran.last_line}",
+        "end what takes the memory (top shows it), and try once more",
+    )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from . import zoo
 from .board import Ran, System
-from .doctor_check import NUMPY_MISMATCH, OPENCV_FOR_NUMPY_1, Finding, Installation
+from .doctor_check import NUMPY_MISMATCH, OPENCV_FOR_NUMPY_1, Finding, Installation, untried
 from .errors import ModelError
 from .machine import python
 
@@ -83,6 +83,9 @@ def check_opencv(system: System, here: Installation) -> Iterator[Finding]:
         )
     code = "import numpy, cv2; print(numpy.__version__, cv2.__version__, hasattr(cv2, 'CascadeClassifier'))"
     ran = system.run(*python(here.executable), "-c", code, timeout_s=60)
+    if ran.code == 126:
+        yield untried("opencv", ran)
+        return
     said = ran.out.split()
     if ran.code == 0 and len(said) == 3:
         numpy_version, cv_version, has_cascades = said
@@ -139,6 +142,9 @@ def check_models(system: System, here: Installation) -> Iterator[Finding]:
     """The bundled models load, agree with what was recorded when they were made, and are fast enough."""
     reinstall = f"{here.executable} -m pip install --force-reinstall --no-deps ./edge-emotion    # your clone"
     ran = system.run(*python(here.executable), "-m", "edge_emotion.edge_runtime.self_test", timeout_s=SELF_TEST_S)
+    if ran.code == 126:
+        yield untried("models", ran)
+        return
     if ran.code != 0:
         yield _self_test_problem(ran, here, reinstall)
         return

@@ -49,11 +49,14 @@ def predict(
 
     targets = {} if save is None else _targets(save, images)
     for path in images:
+        if path.is_dir():
+            raise ImageError(f"{path} is a folder: give its pictures ({path}/*), or `edge-emotion run --source {path}`")
         if not path.is_file():
             read_image(path)  # says why, before anything is opened
     declared = declare(model, labels, input_spec)
     wanted = parse_classes(classes)
     cv2.setNumThreads(threads)
+    console.quiet_opencv()
     failed: list[ImageError] = []
     documents: list[dict[str, Any]] = []
     with (

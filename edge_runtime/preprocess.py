@@ -27,7 +27,7 @@ Pixels = NDArray[np.uint8]
 RESIZE_REVISION = 1
 """Raised when `prepare` changes its output, so that no cache serves old pixels."""
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".pgm", ".ppm", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".pgm", ".ppm", ".tif", ".tiff"})
 
 
 def decode(data: bytes, name: str = "image") -> Image:
@@ -45,7 +45,7 @@ def decode(data: bytes, name: str = "image") -> Image:
     except cv2.error as error:
         raise ImageError(f"{name} cannot be decoded: {error.err or error}") from error
     if image is None:
-        raise ImageError(f"{name} is not an image that OpenCV can read")
+        raise ImageError(f"{name} is not an image that OpenCV can read: save it as JPEG or PNG")
     return _uint8(image)
 
 

@@ -109,8 +109,11 @@ WantedBy={"multi-user.target" if self.user else "default.target"}
                 self._write_private(self.config_path, content)
             write_atomically(self.unit_path, unit)
             self.unit_path.chmod(0o644)
-        except (OSError, LookupError) as error:
-            raise OutputError(f"cannot write the service: {error} (a --system service needs sudo)") from error
+        except LookupError as error:
+            raise OutputError(f"cannot write the service: {error}") from error
+        except OSError as error:
+            sudo = " (a --system service needs sudo)" if self.user else ""
+            raise OutputError(f"cannot write the service: {error.filename}: {error.strerror}{sudo}") from error
         return replaced
 
     def _write_private(self, path: Path, content: bytes) -> None:

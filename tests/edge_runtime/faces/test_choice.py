@@ -95,7 +95,9 @@ class Net:
             return 1, None
         small = [1, 2, 10, 12, *range(10), 0.7]
         large = [20, 30, 40, 50, 30, 40, 50, 40, 0, 0, 0, 0, 0, 0, 0.9]
-        return 1, np.array([small, large], np.float32)
+        overflowed = [*[5] * 14, 0.8]
+        overflowed[2] = np.inf
+        return 1, np.array([small, overflowed, large, [np.nan] * 15], np.float32)
 
 
 def test_yunets_boxes_and_eyes_come_back_in_the_pictures_own_pixels(
