@@ -1,4 +1,4 @@
-"""Accuracy of one row, and what it lost against the float32 file of the same network on the same images."""
+"""Accuracy of one row, and what it lost against the float file of the same network on the same images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..edge_runtime.metrics import Metrics, PairedComparison, compare, recall_dr
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Metrics of one model on a split. `drop` compares it with `reference`; None for the reference itself."""
+    """Metrics of one model on a split. `drop` compares it with `reference`; both None where there is none."""
 
     split: str
     data_sha256: str
@@ -67,16 +67,3 @@ def against(variant: Evaluation, reference: Evaluation, name: str, sha256: str) 
     gained_pp = recall_drop_pp(variant.metrics, reference.metrics)  # what going back to the reference would lose
     drop = compare(reference.predicted, variant.predicted, variant.split.labels)
     return Accuracy(variant.split.name, sha256, variant.metrics, name, drop, gained_pp)
-
-
-def find_reference(index: int, precisions: Sequence[str], sources: Sequence[str]) -> int:
-    """Which row a row's accuracy is compared with: the float32 file of the same network, else the first float32 file.
-
-    The same network means the same source model hash. Without any float32 file it is the first row.
-
-    >>> find_reference(2, ["float32", "float32", "int8"], ["a", "b", "b"])
-    1
-    """
-    floats = [i for i, precision in enumerate(precisions) if precision == "float32"]
-    siblings = [i for i in floats if sources[index] and sources[i] == sources[index]]
-    return next(iter(siblings or floats), 0)

@@ -14,9 +14,10 @@ from ..edge_runtime.dataset import Dataset, Split
 from ..edge_runtime.evaluate import Evaluation
 from ..edge_runtime.labels import class_indices
 from ..edge_runtime.metadata import InputSpec
-from .accuracy import Accuracy, against, find_reference, shared_classes
+from .accuracy import Accuracy, against, shared_classes
 from .config import BenchConfig
 from .measurement import Measurement
+from .report import Row
 
 Splits = dict[InputSpec, Split]
 """The same images in the same order, prepared for each kind of input."""
@@ -46,15 +47,21 @@ def score_all(measurements: Sequence[Measurement], splits: Splits, progress: Pro
 def _put_blocks(measurements: Sequence[Measurement], splits: Splits, scored: Mapping[str, Evaluation]) -> None:
     whole = [m for m in measurements if m.row.path in scored]
     hashes = {spec: split.sha256 for spec, split in splits.items()}
-    sources = [m.row.source_sha256 for m in whole]
-    for index, measurement in enumerate(whole):
-        reference = whole[find_reference(index, [m.row.precision for m in whole], sources)].row
+    rows = [m.row for m in whole]
+    for measurement in whole:
         own, sha256 = scored[measurement.row.path], hashes[measurement.input]
-        if reference.path == measurement.row.path:
+        reference = _float_file(measurement.row, rows)
+        if reference is None or reference.path == measurement.row.path:
             block = Accuracy(own.split.name, sha256, own.metrics)
         else:
             block = against(own, scored[reference.path], reference.model, sha256)
         measurement.row = replace(measurement.row, accuracy=block)
+
+
+def _float_file(row: Row, rows: Sequence[Row]) -> Row | None:
+    """The first float32 file of the row's network, else the first float16 file."""
+    family = [other for other in rows if other.path == row.path or other.same_network(row)]
+    return next((other for kind in ("float32", "float16") for other in family if other.precision == kind), None)
 
 
 def _pass_over(

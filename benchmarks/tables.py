@@ -43,9 +43,8 @@ def explanations(report: BenchReport) -> list[str]:
     if scored:
         names = ", ".join(scored[0].metrics.labels)
         lines.append(f"accuracy on n = {scored[0].metrics.n} images ({scored[0].split}: {names}), with 95 % interval")
-        lines.append(
-            "drop: on the same images, against the float32 file of the same network or else the first one; p: McNemar"
-        )
+        if any(block.drop for block in scored):
+            lines.append("drop: on the same images, against the float file of the same network; p: McNemar")
     return lines
 
 

@@ -83,8 +83,7 @@ def test_the_whole_command(
         assert row["latency_ms"]["n"] >= 10
         assert row["latency_ms"]["min"] > 0
         assert row["macs"] == 3
-    assert quantised["accuracy_drop_pp"] == 0
-    assert quantised["mcnemar_p"] == 1
+    assert quantised["accuracy_drop_pp"] is None  # these two files do not say that they are of one network
     assert len(document["sustained"]["points"]) >= 1
     assert document["environment"]["packages"]["numpy"] == np.__version__
 
@@ -150,7 +149,7 @@ def test_a_file_of_others_needs_labels_and_input(
     full, foreign = json.loads(text)["results"]
     assert foreign["precision"] == "int8"  # what its tensors say
     assert foreign["accuracy"] == full["accuracy"]
-    assert foreign["accuracy_reference"] == "brightness-float32"
+    assert foreign["accuracy_reference"] is None  # it does not say which network it is
 
 
 def test_labels_rename_the_outputs_of_files_that_say_their_own(
@@ -186,8 +185,7 @@ def test_a_declared_file_that_gives_probabilities_is_scored_as_such(
     foreign, own = json.loads(text)["results"]
     assert foreign["ece"] == pytest.approx(own["ece"], abs=1e-3)
     assert foreign["accuracy"] == own["accuracy"]
-    assert foreign["precision"] == "float16"  # so it is not what the others are compared with
-    assert foreign["accuracy_reference"] == "brightness-float32"
+    assert foreign["precision"] == "float16"
 
 
 def test_an_interrupted_bench_prints_and_exits_with_130(

@@ -153,6 +153,31 @@ def test_known_labels_give_their_accuracy(
     assert document["per_class"]["angry"]["recall"] == pytest.approx(0.8)
 
 
+@pytest.mark.parametrize(
+    ("kinds", "references"),
+    [
+        (["int8:a", "float16:a", "float32:a"], ["2", "2", None]),
+        (["int8:a", "float16:a", "float32:b"], ["1", None, None]),
+        (["int8:a", "int8:a"], [None, None]),
+        (["float32:", "int8:"], [None, None]),  # files that do not say what they were made from
+    ],
+)
+def test_a_drop_is_that_from_the_float_file_of_the_same_network(
+    kinds: list[str],
+    references: list[str | None],
+    make_model: MakeModel,
+    make_config: MakeConfig,
+    bare_machine: Machine,
+    faces: Path,
+) -> None:
+    models = []
+    for number, kind in enumerate(kinds):
+        precision, _, source = kind.partition(":")
+        models.append(make_model(str(number), precision=precision, source=source))
+    rows = run_bench(models, make_config(), open_dataset(faces), machine=bare_machine).rows
+    assert [row.accuracy and row.accuracy.reference for row in rows] == references
+
+
 def test_classes_keep_only_their_images(
     make_model: MakeModel, make_config: MakeConfig, bare_machine: Machine, faces: Path
 ) -> None:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from edge_emotion.benchmarks.report import BenchReport, Row
 from edge_emotion.benchmarks.sustained import Point, Sustained, first_and_last
 from edge_emotion.benchmarks.svg import Scale, padded, tag
 from edge_emotion.benchmarks.tables import render_markdown, render_table
+from edge_emotion.edge_runtime.metrics import compare
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,7 +65,18 @@ def test_the_table_tells_everything_once(full: BenchReport) -> None:
         assert text.count(words) == 1
     assert "costliest of 2 operators: #0 conv_2d 8×8×4" in text
     assert "recommendation: " in text
-    assert "drop pp" not in text.splitlines()[0]  # no row was compared
+    assert "drop" not in text  # no row was compared
+
+
+def test_the_table_says_what_a_drop_is_against(make_row: MakeRow, make_report: MakeReport) -> None:
+    truth, guess = np.arange(100) % 3, np.zeros(100, np.int64)
+    row = make_row("q", "int8", accuracy=0.7)
+    assert row.accuracy is not None
+    dropped = replace(row, accuracy=replace(row.accuracy, reference="f", drop=compare(truth, guess, truth)))
+    lines = render_table(make_report(make_row("f", accuracy=0.7), dropped)).splitlines()
+    assert "drop pp" in lines[0]
+    assert "+66.00 ±" in lines[2]
+    assert any(line.startswith("drop: ") for line in lines)
 
 
 def test_rows_say_what_the_contract_names(full: BenchReport) -> None:

@@ -86,7 +86,7 @@ def test_a_logit_bias_is_said_and_recorded(tmp_path: Path, keras_model: Maker, d
     known = metadata.read(model.parent / "shades-float32.tflite")
     assert known is not None
     assert known.logit_bias == {"grey": 1.5}
-    with pytest.raises(OptionError, match="no class 'gray': did you mean grey"):
+    with pytest.raises(OptionError, match="unknown class 'gray': did you mean grey"):
         run(model, "--logit-bias", "gray=1")
 
 
