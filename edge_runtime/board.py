@@ -129,7 +129,8 @@ def read_throttled(system: System) -> int | None:
     """The firmware's throttling bits, or None on another board."""
     text = system.read(FIRMWARE_THROTTLED)
     if text is None and board_name(system).startswith("Raspberry Pi"):
-        text = system.run("vcgencmd", "get_throttled").out.strip().removeprefix("throttled=0x")
+        # The page waits for it.
+        text = system.run("vcgencmd", "get_throttled", timeout_s=2.0).out.strip().removeprefix("throttled=0x")
     with contextlib.suppress(TypeError, ValueError):
         return int(text, 16)  # type: ignore[arg-type]
     return None

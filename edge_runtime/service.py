@@ -97,11 +97,14 @@ WantedBy={"multi-user.target" if self.user else "default.target"}
         Without options the file that is there stays as it is. Returns whether other options were there, which then
         are in `backup_path`. Raises OptionError for what a unit cannot hold, before anything is written.
         """
-        unit = self.unit.encode()
+        try:
+            unit, content = self.unit.encode(), write_toml(options).encode()
+        except UnicodeEncodeError as error:
+            found = error.object[error.start]
+            raise OptionError(f"a service's paths and options are UTF-8, got {found!r}: rename what has it") from error
         replaced = False
         try:
             if options or not self.config_path.exists():
-                content = write_toml(options).encode()
                 former = self.config_path.read_bytes() if self.config_path.exists() else content
                 replaced = former != content
                 if replaced:
@@ -112,8 +115,9 @@ WantedBy={"multi-user.target" if self.user else "default.target"}
         except LookupError as error:
             raise OutputError(f"cannot write the service: {error}") from error
         except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""  # a full disk has no name
             sudo = " (a --system service needs sudo)" if self.user else ""
-            raise OutputError(f"cannot write the service: {error.filename}: {error.strerror}{sudo}") from error
+            raise OutputError(f"cannot write the service: {where}{error.strerror}{sudo}") from error
         return replaced
 
     def _write_private(self, path: Path, content: bytes) -> None:

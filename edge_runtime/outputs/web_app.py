@@ -131,15 +131,18 @@ class Page:
         return LiveResponse(self.states, self._state_events(), "text/event-stream")
 
     async def _state_events(self) -> AsyncIterator[bytes]:
+        """Each state, and before it the seconds that are new to this viewer: with the state the page draws them."""
         sent = -1
         await self._renew_board()
-        yield server_sent_event("state", _json(self.state()))
-        async for state in self.states.items():
-            yield state
+        state = server_sent_event("state", _json(self.state()))
+        states = self.states.items()
+        while True:
             moments = self._live.timeline(sent)
             if moments:
                 sent = moments[-1].second
                 yield server_sent_event("timeline", _json([moment.to_json() for moment in moments]))
+            yield state
+            state = await anext(states)
 
     def _picture(self, request: Request) -> Any:
         if not self._frames:

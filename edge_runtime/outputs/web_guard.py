@@ -65,7 +65,7 @@ def check_token(host: str, token: str | None) -> str | None:
         )
     elif not (token.isascii() and token.isprintable()):
         raise OptionError(
-            "--web-token may hold only ASCII characters, others are lost in `Authorization: Bearer`: "
+            "--web-token may hold only printable ASCII characters, others are lost in `Authorization: Bearer`: "
             f"{secrets.token_urlsafe(12)} would do"
         )
     return token

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import subprocess
@@ -279,6 +280,22 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "edge-emotion").write_text("a file where a folder should be")
     with pytest.raises(OutputError, match=r"^cannot write the service: /\S+: File exists$"):
         user_service("edge-emotion", tmp_path, tmp_path).install({"source": "0"})
+
+
+def test_a_full_disk_is_told_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("edge_emotion.edge_runtime.service.write_atomically", fail)
+    with pytest.raises(OutputError, match=r"^cannot write the service: No space left on device$"):
+        user_service("edge-emotion", tmp_path).install({"source": "0"})
+
+
+@pytest.mark.parametrize(("folder", "source"), [("caf\udce9", "0"), ("cafe", "caf\udce9.avi")])
+def test_what_is_not_utf_8_is_refused_before_anything_is_written(tmp_path: Path, folder: str, source: str) -> None:
+    with pytest.raises(OptionError, match="UTF-8"):
+        user_service("edge-emotion", tmp_path / folder).install({"source": source})
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", "-x", "a/b", "x" * 65])

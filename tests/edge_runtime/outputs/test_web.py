@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from urllib.parse import SplitResult, urlsplit
 
 import cv2
 import numpy as np
 import pytest
-from edge_emotion.edge_runtime.board import BoardState
+from edge_emotion.edge_runtime.board import FIRMWARE_THROTTLED, BoardState, LinuxSystem, Ran, read_throttled
 from edge_emotion.edge_runtime.errors import OptionError, OutputError
 from edge_emotion.edge_runtime.results import FrameResult
 from hypothesis import given
@@ -279,6 +280,14 @@ def test_the_board_is_asked_only_for_those_who_look() -> None:
         connection.close()
 
 
+def test_a_firmware_that_hangs_is_given_up_before_it_is_asked_anew() -> None:
+    system = Mock(spec=LinuxSystem)
+    system.read = lambda path: None if path == FIRMWARE_THROTTLED else "Raspberry Pi 4"
+    system.run.return_value = Ran(124)
+    assert read_throttled(system) is None
+    assert system.run.call_args.kwargs["timeout_s"] < web_app.BOARD_EVERY_S
+
+
 def test_a_foreign_name_for_this_machine_is_refused(web: WebOutput) -> None:
     for name in ("evil.example", "evil.example:80", "", "localhost.evil.example"):
         assert ask(web, "/", {"Host": name})[0] == 421
@@ -423,9 +432,9 @@ def test_connections_that_ask_for_nothing_are_let_go(web: WebOutput, monkeypatch
 def test_a_second_request_that_is_never_whole_is_let_go(web: WebOutput, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_connection(("127.0.0.1", web.port), timeout=60) as silent:
         silent.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        answer = b""
-        while not answer.endswith(b"no frame for 0 s\n"):
-            answer += silent.recv(1000)
+        with silent.makefile("rb") as answer:
+            while not answer.readline().startswith(b"no frame"):
+                pass
         monkeypatch.setattr(web_connection, "SILENT_S", 0.01)
         silent.sendall(b"G")
         assert is_let_go(silent)
@@ -636,6 +645,13 @@ def test_a_device_that_falls_silent_is_gone_too(web: WebOutput, film: Film, brow
     )
     browser.until("said.indexOf('silent') >= 0 && said.lastIndexOf('live') > said.indexOf('silent')")
     assert browser.evaluate("said[said.indexOf('silent') + 1]").startswith("no connection")
+
+
+def test_a_viewer_that_comes_back_sees_the_minutes_at_once(web: WebOutput) -> None:
+    web._live._timeline.append(Moment(0, 1, "happy", 0.9))
+    connection, answer = follow(web, "/events")
+    assert [answer.readline() for _ in range(4)][::3] == [b"event: timeline\n", b"event: state\n"]
+    connection.close()
 
 
 def test_the_minutes_of_another_run_are_not_shown(
