@@ -39,7 +39,7 @@ def noise_notes(environment: Environment, before: Vitals, after: Vitals, rows: S
     if noisy:
         everywhere = len(noisy) == sum(row.latency is not None for row in rows)
         names = "every row" if everywhere else "; ".join(row.label for row in noisy)
-        notes.append(f"NOISY: times of {names} spread more than a quiet machine's; compare ratios, not milliseconds")
+        notes.append(f"NOISY: times spread more than a quiet machine's in {names}; compare ratios, not milliseconds")
     restless = [row.label for row in rows if row.stable is False]
     if restless:
         notes.append(f"warm-up never became stable for {'; '.join(restless)}")

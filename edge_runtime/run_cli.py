@@ -40,8 +40,8 @@ def run(
     margin: Annotated[
         float, typer.Option(min=0, max=0.99, help="How much likelier another label must be to take over.")
     ] = 0.1,
-    settle: Annotated[float, typer.Option(min=0, max=1, help="A label is steady from this probability…")] = 0.5,
-    unsettle: Annotated[float, typer.Option(min=0, max=1, help="…until it falls under this one.")] = 0.4,
+    settle: Annotated[float, typer.Option(min=0, max=1, help="A label becomes steady at this probability.")] = 0.5,
+    unsettle: Annotated[float, typer.Option(min=0, max=1, help="It becomes uncertain below this one.")] = 0.4,
     jsonl: Annotated[
         str | None, typer.Option("--jsonl", metavar="FILE", help="One JSON line a frame; - is stdout.")
     ] = None,
