@@ -15,12 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..edge_runtime import machine
 from ..edge_runtime.interpreter import BACKENDS
 from ..edge_runtime.metadata import strip
 
 TFLITE_PYTHON = "EDGE_EMOTION_TFLITE_PYTHON"
-"""Environment variable: a Python that has tflite-runtime, where this one does not (it needs Python 3.11, numpy < 2)."""
+"""Environment variable: a Python that has tflite-runtime, where this one does not (it needs Python 3.11 or older, numpy < 2)."""
 
 TIMEOUT_S = 300.0
 
@@ -84,9 +83,12 @@ def probe(tflite: bytes, values: NDArray[np.float32], backend: str) -> Probe | N
     with tempfile.TemporaryDirectory(prefix="edge-emotion-probe-") as folder:
         Path(folder, "model.tflite").write_bytes(strip(tflite))
         np.save(Path(folder, "values.npy"), values)
-        command = [*machine.python(python), "-c", _SCRIPT, folder, *BACKENDS[backend]]
+        command = [python, "-c", _SCRIPT, folder, *BACKENDS[backend]]
+        environment = {**os.environ, "PYTHONSAFEPATH": "1"}  # as -P, which a Python before 3.11 refuses
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+            )
         except subprocess.TimeoutExpired:
             return Probe(backend, failure=f"no answer within {TIMEOUT_S:g} s")
         except OSError as error:

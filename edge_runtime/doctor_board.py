@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .board import System, read_governor, read_memory_mib, read_temperature_c, read_throttled, throttled_names
-from .doctor_check import Finding, Installation
+from .doctor_check import Finding, Installation, untried
 from .edgetpu import LIBRARY
 
 HOT_C = 80.0  # a Pi 4 and 5 slow down here (Raspberry Pi documentation, frequency management)
@@ -39,8 +39,11 @@ def check_edge_tpu(system: System, here: Installation) -> Iterator[Finding]:
     if not found:
         yield Finding("edge tpu", "note", "none found; the CPU is used")
         return
-    libraries = system.run("/sbin/ldconfig", "-p").out
-    if LIBRARY not in libraries:
+    libraries = system.run("/sbin/ldconfig", "-p")
+    if libraries.code == 126:
+        yield untried("edge tpu", libraries)
+        return
+    if LIBRARY not in libraries.out:
         yield Finding("edge tpu", "warning", f"{LIBRARY} is not installed", INSTALL_LIBRARY)
         return
     version = system.run("dpkg-query", "-W", "-f", "${Package} ${Version}", "libedgetpu1-std", "libedgetpu1-max").out

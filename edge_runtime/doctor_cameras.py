@@ -44,6 +44,9 @@ def check_csi_cameras(system: System, here: Installation) -> Iterator[Finding]:
     names = None
     for command in LIST_COMMANDS:
         ran = system.run(command, "--list-cameras", timeout_s=20)
+        if ran.code == 126:
+            yield untried("csi camera", ran)
+            return
         if ran.code != 127:
             listed = re.findall(r"^\s*\d+ : (\S+).*\((\S+)\)", ran.out + ran.err, re.MULTILINE)
             names = [name for name, path in listed if "usb" not in path]  # libcamera lists webcams as well

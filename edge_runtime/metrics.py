@@ -80,7 +80,7 @@ def fit_temperature(logits: Floats, labels: NDArray[np.integer[Any]]) -> float:
     logits: (N, C). Returns a value between 0.05 and 20. Where all images are right, or all wrong, the likelihood alone
     has its best value at one of these; so there is a normal prior on log T around 0 (`TEMPERATURE_SPREAD`), whole where
     there is none of the rarer outcome, and less the more there are, until `ENOUGH_OF_EACH` leave nothing of it.
-    A logit of minus infinity counts as one of 1e-7 times the highest probability: of none the likelihood is always 0.
+    A logit of minus infinity counts as 1e-7 of the highest probability: at none, the likelihood would be 0 for every T.
     """
     logits = np.where(np.isneginf(logits), logits.max(axis=1, keepdims=True) + math.log(1e-7), logits)
     hits = int((logits.argmax(axis=1) == labels).sum())

@@ -64,6 +64,7 @@ def fake_python(tmp_path: Path, body: str) -> str:
             "ValueError: Didn't find op for builtin opcode",
         ),
         ("sys.exit(3)", "exit code 3"),
+        ("sys.exit(sys.argv[1])", "-c"),  # and no option that only newer Pythons know
     ],
 )
 def test_a_crash_in_the_other_python_is_an_answer(

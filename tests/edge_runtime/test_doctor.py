@@ -249,10 +249,14 @@ def test_models_that_do_not_run_are_mended_by_what_is_broken(ran: Ran, mend: str
 
 def test_what_cannot_be_started_is_blamed_on_nothing() -> None:
     failed = Ran(126, err="Cannot allocate memory")
-    machine = pi5(**{command: failed for command in pi5().commands if command.startswith(PY)})
-    found = [f for f in examine(machine, HERE) if f.status != "ok" and f.what.endswith("Cannot allocate memory")]
-    assert [(f.check, f.status) for f in found] == [(name, "warning") for name in ("opencv", "models", "picamera2")]
-    assert not stops(examine(machine, HERE))
+    machine = pi5(**dict.fromkeys([*pi5().commands, "/sbin/ldconfig"], failed))
+    machine.files |= coral()
+    untried = ("warning", "could not be tried: Cannot allocate memory")
+    assert listed(examine(machine, HERE), "warning", "stop") == [
+        (check, *untried) for check in ("opencv", "models", "csi camera", "edge tpu")
+    ]
+    machine.commands["rpicam-hello"] = Ran(0, RPICAM)
+    assert list(doctor_cameras.check_csi_cameras(machine, HERE))[-1].what == untried[1]
 
 
 @pytest.mark.parametrize("packages", [{"numpy": "1.26.4"}, {"tflite-runtime": "2.14.0"}])

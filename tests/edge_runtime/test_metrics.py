@@ -114,7 +114,7 @@ def test_with_enough_images_of_each_outcome_the_likelihood_alone_decides() -> No
     assert 1 < fewer < 4 / math.log(2)
 
 
-def test_a_class_of_no_probability_leaves_the_temperature_to_the_other_images() -> None:
+def test_a_class_of_no_probability_takes_the_temperature_to_no_limit() -> None:
     """Its likelihood is 0 at every temperature: the search went to the highest it knows."""
     impossible = np.array([[0.0, -np.inf], [0.0, -1.0], [0.0, -2.0]])
     assert 1 < fit_temperature(impossible, np.array([1, 0, 1])) < 3
