@@ -95,7 +95,7 @@ def test_what_disturbs_is_said_loudly(make_machine: MakeMachine, make_row: Calla
     notes = "\n".join(noise_notes(busy.environment(), before, after, rows))
     for words in ("governor is ondemand", "virtual machine", "load 3.50", "THROTTLED (under-voltage)", "host took"):
         assert words in notes
-    assert "NOISY: times of wild, 1 thread spread" in notes
+    assert "NOISY: times spread more than a quiet machine's in wild, 1 thread;" in notes
     assert "never became stable for late" in notes
 
 
