@@ -16,6 +16,7 @@ from edge_emotion.benchmarks.environment import Machine
 from edge_emotion.benchmarks.harness import interleaved, run_bench
 from edge_emotion.edge_runtime.dataset import open_dataset
 from edge_emotion.edge_runtime.errors import DatasetError, EdgeEmotionError, ModelError, OptionError
+from edge_emotion.edge_runtime.interpreter import load_backend
 
 MakeModel = Callable[..., Path]
 MakeConfig = Callable[..., BenchConfig]
@@ -104,9 +105,10 @@ def test_each_number_of_threads_is_a_row_and_is_measured_as_it_says(
 
     monkeypatch.setattr(measurement, "Worker", Recorder)
     monkeypatch.setattr(bare_machine, "fastest_cpus", lambda count: [7] * count)
-    config = make_config(threads=(1, 2), backend="litert", pin=True)
+    backend, _ = load_backend()
+    config = make_config(threads=(1, 2), backend=backend, pin=True)
     report = run_bench([make_model("a", delay_ms=4.0)], config, open_dataset(faces), machine=bare_machine)
-    assert [(row.model, row.backend, row.threads) for row in report.rows] == [("a", "litert", 1), ("a", "litert", 2)]
+    assert [(row.model, row.backend, row.threads) for row in report.rows] == [("a", backend, 1), ("a", backend, 2)]
     assert [row.latency and row.latency.p50 for row in report.rows] == pytest.approx([4.0 + TICK_MS, 2.0 + TICK_MS])
     assert pinned == [[7], [7, 7]]
     after_the_rounds = asked[len(asked) - asked[::-1].index("run") :]
