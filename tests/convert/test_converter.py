@@ -141,13 +141,12 @@ def convert_wild(
 ) -> Wild:
     """Converts, to int8, a network that int8 ruins."""
 
-    def convert(**options: object) -> Conversion:
-        calibration = Calibration.from_split(training, 60, validation=validation)
+    def convert(validation: Split | None = validation, **options: object) -> Conversion:
         return convert_model(
             keras_model(WILD),
             tmp_path,
             recipes=(INT8,),
-            calibration=calibration,
+            calibration=Calibration.from_split(training, 60, validation=validation),
             validation=validation,
             declared=declared,
             **options,  # type: ignore[arg-type]
@@ -174,20 +173,12 @@ def test_a_file_that_breaks_the_contract_is_rejected(convert_wild: Wild, tmp_pat
 
 
 def test_garbage_is_rejected_unless_enough_images_tell_what_it_costs(
-    convert_wild: Wild, keras_model: Maker, tmp_path: Path, validation: Split, training: Split, declared: ModelMetadata
+    convert_wild: Wild, tmp_path: Path, validation: Split
 ) -> None:
     """Nothing but the bias is left of the int8 file: one label for all images."""
-    calibration = Calibration.from_split(training, 60)
     for images in (None, validation):
         (tmp_path / "shades-int8.tflite").write_text("of an earlier conversion")
-        result = convert_model(
-            keras_model(WILD),
-            tmp_path,
-            recipes=(INT8,),
-            calibration=calibration,
-            validation=images,
-            declared=declared,
-        )
+        result = convert_wild(images)
         (output,) = result.outputs
         assert output.runs_on["litert"].verdict == "garbage"
         assert output.breaches[0].startswith("garbage: litert")
