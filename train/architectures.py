@@ -115,13 +115,71 @@ class ResidualNetwork:
         return keras.Model(inputs, outputs, name="residual")
 
 
+@dataclass(frozen=True)
+class MobileNet:
+    """MobileNet (Howard 2017) on the face enlarged to `side` pixels: what published face networks are made of, so that
+    one can begin with their weights (`face_weights`). A teacher, not for a device.
+
+    stem: channels of the first convolution; the last one has 32 times as many. frozen: convolutions, from the first
+    on, that keep the weights they begin with. dropout: share of the pooled features left out in training.
+    """
+
+    side: int = 112
+    stem: int = 32
+    frozen: int = 5
+    dropout: float = 0.2
+
+    def __post_init__(self) -> None:
+        _require_positive("side", (self.side,))
+        _require_positive("stem", (self.stem,))
+        if type(self.frozen) is not int or not 0 <= self.frozen <= 1 + 2 * len(MOBILENET_BLOCKS):
+            raise OptionError(
+                f"architecture.frozen is from 0 to {1 + 2 * len(MOBILENET_BLOCKS)} convolutions, got {self.frozen}"
+            )
+        if not 0 <= self.dropout < 1:
+            raise OptionError(f"architecture.dropout must be from 0 to below 1, got {self.dropout}")
+
+    def build(self, spec: InputSpec, classes: int, dtype: str = "float32", kit: Layers | None = None) -> Any:
+        """A `keras.Model` from (N, H, W, C) float input to (N, classes) float32 logits.
+
+        kit: the layer classes to build it of, `standard_layers()` unless given.
+        """
+        import keras
+
+        kit = kit or standard_layers()
+        layers = keras.layers
+        options = {"padding": "same", "use_bias": False, "dtype": dtype}
+        convolutions = [kit.convolution(self.stem, 3, strides=2, name="stem", **options)]
+        for i, (widening, strides) in enumerate(MOBILENET_BLOCKS, 1):
+            convolutions.append(kit.depthwise(3, strides=strides, name=f"depthwise{i}", **options))
+            convolutions.append(kit.convolution(widening * self.stem, 1, name=f"pointwise{i}", **options))
+
+        inputs = keras.Input(spec.shape, name="image")
+        x = layers.Resizing(self.side, self.side, name="enlarge", dtype="float32")(inputs)
+        for i, convolution in enumerate(convolutions):
+            name = convolution.name
+            normalisation = kit.normalisation(momentum=0.95, name=f"{name}_norm", dtype=dtype)
+            convolution.trainable = normalisation.trainable = i >= self.frozen
+            x = layers.ReLU(6, name=f"{name}_relu", dtype=dtype)(normalisation(convolution(x)))
+        x = layers.GlobalAveragePooling2D(name="pool", dtype="float32")(x)
+        x = layers.Dropout(self.dropout, name="dropout", dtype="float32")(x)
+        outputs = layers.Dense(classes, name="logits", dtype="float32")(x)
+        return keras.Model(inputs, outputs, name="mobilenet")
+
+
+MOBILENET_BLOCKS = ((2, 1), (4, 2), (4, 1), (8, 2), (8, 1), (16, 2), *[(16, 1)] * 5, (32, 2), (32, 1))
+"""Channels in those of the stem, and strides, of each pair of a depthwise and a pointwise convolution."""
+
+
 def _require_positive(name: str, numbers: tuple[int, ...]) -> None:
     if not all(type(number) is int and number > 0 for number in numbers):
         raise OptionError(f"architecture.{name} takes whole numbers from 1 up, got {numbers}")
 
 
-Architecture = SlidesNetwork | ResidualNetwork
-ARCHITECTURES: dict[str, type[Architecture]] = {kind.__name__: kind for kind in (SlidesNetwork, ResidualNetwork)}
+Architecture = SlidesNetwork | ResidualNetwork | MobileNet
+ARCHITECTURES: dict[str, type[Architecture]] = {
+    kind.__name__: kind for kind in (SlidesNetwork, ResidualNetwork, MobileNet)
+}
 
 
 def architecture_from_json(document: Mapping[str, Any]) -> Architecture:

@@ -1,8 +1,7 @@
-"""Training batches as a pure function of the step number: what makes a resumed run equal an uninterrupted one."""
+"""Training batches, as a pure function of the step number."""
 
 from __future__ import annotations
 
-import math
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..edge_runtime.dataset import Split
 from ..edge_runtime.metadata import InputSpec
 from ..edge_runtime.preprocess import normalise
-from .augment import Augmentation
 from .targets import Targets
+from .views import Views
 
 Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
 AHEAD = 3  # batches made in the background while the network computes
@@ -22,35 +20,27 @@ AHEAD = 3  # batches made in the background while the network computes
 
 @dataclass(frozen=True)
 class Batches:
-    """Batches of a split, shuffled anew each epoch and augmented; the last of an epoch may be smaller.
+    """`batches[step]` for any global step from 0 is (images float32 (B, H, W, C), targets float32 (B, classes)).
 
-    `batches[step]` for any global step from 0 is (images float32 (B, H, W, C), targets float32 (B, classes)).
-    targets: a row for each image of the split. mixup: the α of Zhang 2018; each image is mixed with another of its
-    batch, both by the same share, drawn for the batch from Beta(α, α); 0 mixes nothing.
+    targets: a row for each image, or such rows for each of the views. mixup: the α of Zhang 2018; each image is mixed
+    with another of its batch, both by the same share, drawn for the batch from Beta(α, α); 0 mixes nothing.
     """
 
-    split: Split
+    views: Views
     targets: Targets
     spec: InputSpec
-    batch_size: int
-    seed: int
-    augmentation: Augmentation | None = None
     mixup: float = 0.0
 
     @property
     def per_epoch(self) -> int:
         """Steps of one epoch."""
-        return math.ceil(len(self.split) / self.batch_size)
+        return self.views.per_epoch
 
     def __getitem__(self, step: int) -> Batch:
         epoch, position = divmod(step, self.per_epoch)
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.split))
-        chosen = order[position * self.batch_size : (position + 1) * self.batch_size]
-        pixels, targets = self.split.images[chosen], self.targets[chosen]
-        rng = np.random.default_rng([self.seed, epoch, position])
-        if self.augmentation is not None:
-            pixels = self.augmentation(pixels, rng)
-        images = normalise(pixels, self.spec)
+        chosen, pixels, rng = self.views.batch(epoch, position)
+        of_epoch = self.targets if self.targets.ndim == 2 else self.targets[epoch % len(self.targets)]
+        images, targets = normalise(pixels, self.spec), of_epoch[chosen]
         if self.mixup:
             share, other = np.float32(rng.beta(self.mixup, self.mixup)), rng.permutation(len(chosen))
             images = share * images + (1 - share) * images[other]

@@ -20,7 +20,7 @@ from ..edge_runtime.metrics import Metrics
 from ..edge_runtime.parsing import parse_classes, parse_limit
 from ..edge_runtime.zoo import resolve
 from .checkpoint import MODEL_FILE, RESUME_FILE, EpochResult, read_history
-from .config import PRECISIONS, TEACHER_WEIGHT, VOTES_WEIGHT, TrainConfig
+from .config import PRECISIONS, TEACHER_VIEWS, TEACHER_WEIGHT, VOTES_WEIGHT, TrainConfig
 from .keras_model import import_keras
 from .presets import PRESETS, Preset, adjusted, fine_tuning, get_preset, quantisation_aware
 from .record import check_same_models, check_same_run
@@ -63,6 +63,14 @@ def train(
     teacher_weight: Annotated[
         float | None, typer.Option(help=f"The teachers' share in what is learnt ({TEACHER_WEIGHT}).")
     ] = None,
+    teacher_views: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Ask teachers about so many augmented copies of each image, which the epochs take turns with "
+            f"({TEACHER_VIEWS}); 0: about the image and its mirror image.",
+        ),
+    ] = None,
     votes: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Learn also from annotators' votes, as of FER+.")
     ] = None,
@@ -88,6 +96,7 @@ def train(
             given: dict[str, object] = {"--preset": preset, "--classes": classes, "--epochs": epochs}
             given |= {"--batch-size": batch_size, "--limit": limit, "--seed": seed, "--precision": precision}
             given |= {"--from": start, "--teacher": teacher, "--teacher-weight": teacher_weight}
+            given |= {"--teacher-views": teacher_views}
             given |= {"--set": settings, "--votes": votes, "--votes-weight": votes_weight, "--qat": qat or None}
             out, recorded = _recorded_run(out, [name for name, value in given.items() if value is not None])
             config = TrainConfig.from_json(recorded["config"])
@@ -96,9 +105,13 @@ def train(
         else:
             if data is None or (preset is None and start is None):
                 raise OptionError(f"--data and --preset ({', '.join(PRESETS)}) or --from are needed, or --resume")
-            for weight, option, named in ((teacher_weight, "teacher", teacher), (votes_weight, "votes", votes)):
-                if weight is not None and not named:
-                    raise OptionError(f"--{option}-weight says how much --{option} counts: give that too")
+            for detail, option, says, named in (
+                (teacher_weight, "teacher-weight", "how much --teacher counts", teacher),
+                (teacher_views, "teacher-views", "what --teacher is asked about", teacher),
+                (votes_weight, "votes-weight", "how much --votes counts", votes),
+            ):
+                if detail is not None and not named:
+                    raise OptionError(f"--{option} says {says}: give that too")
             initial = resolve_source(start) if start else None
             chosen = _override(_recipe(preset, initial, qat), epochs, batch_size, settings or ())
             wanted, limits = parse_classes(classes), parse_limit(limit)
@@ -112,6 +125,7 @@ def train(
                 initial=str(initial.resolve()) if initial else None,
                 teachers=tuple(str(resolve(model).resolve()) for model in teacher or ()),
                 teacher_weight=TEACHER_WEIGHT if teacher_weight is None else teacher_weight,
+                teacher_views=TEACHER_VIEWS if teacher_views is None else teacher_views,
                 votes=str(votes.resolve()) if votes else None,
                 votes_weight=VOTES_WEIGHT if votes_weight is None else votes_weight,
                 qat=qat,

@@ -11,6 +11,8 @@ from .presets import Preset
 
 TEACHER_WEIGHT, VOTES_WEIGHT = 0.5, 0.5
 """How much of a target teachers and votes make up unless told otherwise."""
+TEACHER_VIEWS = 16
+"""How many augmented copies of each image teachers are asked about unless told otherwise."""
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -19,9 +21,10 @@ class TrainConfig:
     """What a run is made of, apart from the data itself. Recorded in run.json and compared on resume.
 
     limit: images a class for (training, validation); None keeps all. initial: `.keras` file whose weights to start
-    from. teachers: model files whose mean probabilities make up teacher_weight of the targets; votes: CSV of
-    annotators' votes that make up votes_weight of them (see `targets`). qat: train the folded network while it rounds
-    as int8 does (see `rounding`).
+    from. teachers: model files whose mean probabilities make up teacher_weight of the targets, for each of
+    teacher_views augmented copies of an image, or with 0 for the image and its mirror image; votes: CSV of annotators'
+    votes that make up votes_weight of them (see `targets`). qat: train the folded network while it rounds as int8 does
+    (see `rounding`).
     """
 
     preset: Preset
@@ -32,6 +35,7 @@ class TrainConfig:
     initial: str | None = None
     teachers: tuple[str, ...] = ()
     teacher_weight: float = TEACHER_WEIGHT
+    teacher_views: int = TEACHER_VIEWS
     votes: str | None = None
     votes_weight: float = VOTES_WEIGHT
     qat: bool = False
@@ -42,6 +46,8 @@ class TrainConfig:
         for name, weight in (("teacher", self.teacher_weight), ("votes", self.votes_weight)):
             if not 0 < weight <= 1:
                 raise OptionError(f"the weight of the {name} must be above 0 and at most 1, got {weight}")
+        if self.teacher_views < 0:
+            raise OptionError(f"the views of teachers are 0 or more, got {self.teacher_views}")
         if self.qat and not self.initial:
             raise OptionError("--qat goes on with a trained model: name it with --from")
 
@@ -49,6 +55,11 @@ class TrainConfig:
     def soft(self) -> bool:
         """Whether more than the labels is learnt: the targets are then kept in the run folder."""
         return bool(self.teachers or self.votes)
+
+    @property
+    def views(self) -> int:
+        """How many epochs have augmented images of their own before the first one's come again; 0: all."""
+        return self.teacher_views if self.teachers and self.preset.augmentation else 0
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -66,6 +77,7 @@ class TrainConfig:
             "initial": self.initial,
             "teachers": list(self.teachers),
             "teacher_weight": self.teacher_weight,
+            "teacher_views": self.teacher_views,
             "votes": self.votes,
             "votes_weight": self.votes_weight,
             "qat": self.qat,
@@ -79,6 +91,7 @@ class TrainConfig:
             values["preset"] = Preset.from_json(values["preset"])
             values["classes"] = tuple(values["classes"])
             values["teachers"] = tuple(values.get("teachers", ()))
+            values.setdefault("teacher_views", 0)  # as of runs before there were any
             values["limit"] = tuple(values["limit"]) if values["limit"] else None
             return cls(**values)
         except (KeyError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""The convolution and normalisation layers to train with: Keras's own, or ones that suit the backend better.
+"""The convolutions and the normalisation to train with: Keras's own, or ones that suit the backend better.
 
 Keras's torch backend copies every image twice at a convolution and writes batch normalisation out in float32
 multiplications; both together take half of a training step on a CPU. On TensorFlow 2.21 with oneDNN on a CPU with
@@ -17,13 +17,14 @@ class Layers(NamedTuple):
 
     convolution: Any
     normalisation: Any
+    depthwise: Any
 
 
 def standard_layers() -> Layers:
     """Keras's own, which load anywhere."""
     import keras
 
-    return Layers(keras.layers.Conv2D, keras.layers.BatchNormalization)
+    return Layers(keras.layers.Conv2D, keras.layers.BatchNormalization, keras.layers.DepthwiseConv2D)
 
 
 def training_layers() -> Layers:
@@ -44,7 +45,7 @@ def _tensorflow_layers() -> Layers:
             down, across = self.strides
             return keras.ops.conv(inputs[:, ::down, ::across], kernel, padding="valid")
 
-    return Layers(Convolution, keras.layers.BatchNormalization)
+    return standard_layers()._replace(convolution=Convolution)
 
 
 def _torch_layers() -> Layers:
@@ -52,22 +53,29 @@ def _torch_layers() -> Layers:
     import torch
     from torch.nn import functional
 
+    def convolve(layer: Any, x: Any, weights: Any, groups: int = 1) -> Any:
+        strides, padding = layer.strides, [0, 0]
+        if layer.kernel_size == (1, 1):  # torch would compute what the stride then drops
+            x, strides = x[:, :: strides[0], :: strides[1]], (1, 1)
+        elif layer.padding == "same":
+            sides = zip(x.shape[1:3], layer.kernel_size, strides, strict=True)
+            total = [max(0, (-(-size // stride) - 1) * stride + k - size) for size, k, stride in sides]
+            padding = [pad // 2 for pad in total]
+            if any(pad % 2 for pad in total):  # one more after than before, as in TensorFlow
+                (top, left), (height, width) = padding, total
+                x = functional.pad(x, (0, 0, left, width - left, top, height - top))
+                padding = [0, 0]
+        x = x.permute(0, 3, 1, 2)  # a view: torch calls this memory order channels_last
+        return functional.conv2d(x, weights, None, strides, padding, groups=groups).permute(0, 2, 3, 1)
+
     class Convolution(keras.layers.Conv2D):  # type: ignore[misc]
         def convolution_op(self, inputs: Any, kernel: Any) -> Any:
-            x, strides, padding = inputs, self.strides, [0, 0]
-            if self.kernel_size == (1, 1):  # torch would compute what the stride then drops
-                x, strides = x[:, :: strides[0], :: strides[1]], (1, 1)
-            elif self.padding == "same":
-                sides = zip(x.shape[1:3], self.kernel_size, strides, strict=True)
-                total = [max(0, (-(-size // stride) - 1) * stride + k - size) for size, k, stride in sides]
-                padding = [pad // 2 for pad in total]
-                if any(pad % 2 for pad in total):  # one more after than before, as in TensorFlow
-                    (top, left), (height, width) = padding, total
-                    x = functional.pad(x, (0, 0, left, width - left, top, height - top))
-                    padding = [0, 0]
-            x = x.permute(0, 3, 1, 2)  # a view: torch calls this memory order channels_last
-            weights = keras.ops.convert_to_tensor(kernel).permute(3, 2, 0, 1)
-            return functional.conv2d(x, weights, None, strides, padding).permute(0, 2, 3, 1)
+            return convolve(self, inputs, keras.ops.convert_to_tensor(kernel).permute(3, 2, 0, 1))
+
+    class Depthwise(keras.layers.DepthwiseConv2D):  # type: ignore[misc]
+        def call(self, inputs: Any) -> Any:
+            weights = keras.ops.convert_to_tensor(self.kernel).permute(2, 3, 0, 1)
+            return convolve(self, inputs, weights, groups=inputs.shape[3])
 
     class Normalisation(keras.layers.BatchNormalization):  # type: ignore[misc]
         def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
@@ -81,4 +89,4 @@ def _torch_layers() -> Layers:
                 moving.assign(moving.value * self.momentum + batch * (1 - self.momentum))
             return outputs.permute(0, 2, 3, 1)
 
-    return Layers(Convolution, Normalisation)
+    return Layers(Convolution, Normalisation, Depthwise)

@@ -1,7 +1,8 @@
 """What a network is trained towards: hard labels, smoothed, mixed with what teachers and annotators say of each image.
 
-The soft labels are made once, from the image as it is and its mirror image, and hold for all its augmented copies: a
-teacher costs a training nothing, may be of any kind, size and number, and is not needed again to resume.
+Soft labels are made before the training, so a teacher may be of any kind, size and number, and is not needed again to
+resume. Annotators voted on the image as it is. Teachers are asked about augmented copies, the very ones that the
+network will see: a face half hidden is no longer surely happy (Beyer 2022, "A good teacher is patient and consistent").
 """
 
 from __future__ import annotations
@@ -22,27 +23,30 @@ from ..edge_runtime.dataset import Split
 from ..edge_runtime.errors import DatasetError, EdgeEmotionError, OptionError
 from ..edge_runtime.labels import class_indices
 from ..edge_runtime.metrics import softmax
+from ..edge_runtime.preprocess import Pixels
 from .config import TrainConfig
+from .views import Views
 
 Targets = NDArray[np.float32]
-"""(N, classes). A row sums to the weight of its image in the loss."""
+"""(N, classes), or (views, N, classes) where they differ by view. A row sums to the weight of its image in the loss."""
 
 TARGETS_FILE = "targets.npy"
 CHUNK = 1024
 
 
 def training_targets(
-    split: Split,
+    views: Views,
     config: TrainConfig,
     teachers: Sequence[LogitsModel] = (),
     progress: Progress | None = None,
 ) -> Targets:
     """The targets of a run, as its preset and settings say. Raises OptionError or DatasetError like the parts."""
+    split = views.split
     targets = hard_targets(split, config.preset.label_smoothing)
     if config.votes:
         targets = mix(targets, vote_labels(Path(config.votes), split), config.votes_weight)
     if teachers:
-        targets = mix(targets, teacher_labels(teachers, split, progress), config.teacher_weight)
+        targets = mix(targets, teacher_labels(teachers, views, progress), config.teacher_weight)
     return balanced(targets, split, config.preset.class_balance)
 
 
@@ -70,7 +74,7 @@ def hard_targets(split: Split, smoothing: float = 0.0) -> Targets:
 
 def mix(hard: Targets, soft: Targets, weight: float) -> Targets:
     """`weight` of the soft row and the rest of the hard one; a soft row of zeros says nothing and changes nothing."""
-    each = weight * (soft.sum(axis=1, keepdims=True) > 0)
+    each = weight * (soft.sum(axis=-1, keepdims=True) > 0)
     return np.asarray((1 - each) * hard + each * soft, np.float32)
 
 
@@ -81,27 +85,47 @@ def balanced(targets: Targets, split: Split, exponent: float) -> Targets:
     return np.asarray(targets * (weights / weights.mean())[:, None], np.float32)
 
 
-def teacher_labels(teachers: Sequence[LogitsModel], split: Split, progress: Progress | None = None) -> Targets:
-    """The mean probabilities that teachers give each image and its mirror image, over the classes of the split.
+def teacher_labels(teachers: Sequence[LogitsModel], views: Views, progress: Progress | None = None) -> Targets:
+    """The mean probabilities that teachers give, over the classes of the split: to each view of each image, (views, N,
+    classes), or without a number of views to the image and its mirror image, (N, classes).
 
-    Raises OptionError when a teacher lacks one of these classes or takes another size or colour of image.
+    progress: (images shown, of all). Raises OptionError when a teacher lacks one of these classes or takes another size
+    or colour of image.
     """
-    total = np.zeros((len(split), len(split.classes)), np.float64)
-    for asked, teacher in enumerate(teachers):
-        name, spec = teacher.metadata.name or "a teacher", teacher.metadata.input
-        try:
-            columns = class_indices(split.classes, teacher.metadata.labels)
-        except OptionError as error:
-            raise OptionError(f"{name} cannot teach these classes: {error}") from error
-        if spec.shape != split.images.shape[1:]:
-            raise OptionError(f"{name} takes images of shape {spec.shape}, this training {split.images.shape[1:]}")
+    split = views.split
+    of_teachers = [(teacher, _columns(teacher, split)) for teacher in teachers]
+    shown, to_show = 0, (views.number or 2) * len(split)
+
+    def say(pixels: Pixels) -> Targets:
+        nonlocal shown
+        given = [softmax(teacher.logits(pixels)[:, columns]) for teacher, columns in of_teachers]
+        shown += len(pixels)
+        if progress:
+            progress(shown, to_show)
+        return np.asarray(np.mean(given, axis=0), np.float32)
+
+    soft = np.zeros((views.number or 1, len(split), len(split.classes)), np.float32)
+    if not views.number:
         for start in range(0, len(split), CHUNK):
             images = split.images[start : start + CHUNK]
-            for seen in (images, images[:, :, ::-1]):
-                total[start : start + CHUNK] += softmax(teacher.logits(np.ascontiguousarray(seen))[:, columns])
-            if progress:
-                progress(asked * len(split) + start + len(images), len(teachers) * len(split))
-    return np.asarray(total / max(1, 2 * len(teachers)), np.float32)
+            soft[0, start : start + CHUNK] = (say(images) + say(np.ascontiguousarray(images[:, :, ::-1]))) / 2
+        return np.asarray(soft[0])
+    for view, of_view in enumerate(soft):
+        for position in range(views.per_epoch):
+            chosen, pixels, _ = views.batch(view, position)
+            of_view[chosen] = say(pixels)
+    return soft
+
+
+def _columns(teacher: LogitsModel, split: Split) -> list[int]:
+    """Where a teacher has the classes of a split. Raises OptionError when it cannot teach them."""
+    name, spec = teacher.metadata.name or "a teacher", teacher.metadata.input
+    if spec.shape != split.images.shape[1:]:
+        raise OptionError(f"{name} takes images of shape {spec.shape}, this training {split.images.shape[1:]}")
+    try:
+        return class_indices(split.classes, teacher.metadata.labels)
+    except OptionError as error:
+        raise OptionError(f"{name} cannot teach these classes: {error}") from error
 
 
 def vote_labels(path: Path, split: Split) -> Targets:

@@ -21,6 +21,7 @@ from .record import describe_device
 from .run_data import RunData, load_data
 from .targets import hard_targets
 from .trainer import compiled
+from .views import Views
 
 MIN_SECONDS, MIN_BATCHES = 3.0, 5
 
@@ -62,7 +63,8 @@ def throughput(
 
 def batches_per_s(preset: Preset, data: RunData, augmentation: Augmentation | None) -> float:
     """How many batches one thread makes a second."""
-    batches = Batches(data.train, hard_targets(data.train), preset.input, preset.batch_size, 0, augmentation)
+    views = Views(data.train, preset.batch_size, 0, augmentation)
+    batches = Batches(views, hard_targets(data.train), preset.input)
     steps = itertools.count()
     return _rate(lambda: batches[next(steps)])
 
@@ -70,7 +72,7 @@ def batches_per_s(preset: Preset, data: RunData, augmentation: Augmentation | No
 def steps_per_s(config: TrainConfig, data: RunData) -> float:
     """How many training steps the backend makes a second on a batch that is ready."""
     preset = config.preset
-    batches = Batches(data.train, hard_targets(data.train), preset.input, preset.batch_size, 0)
+    batches = Batches(Views(data.train, preset.batch_size, 0), hard_targets(data.train), preset.input)
     model = compiled(config, batches.per_epoch)
     images, targets = batches[0]
     return _rate(lambda: model.train_on_batch(images, targets))

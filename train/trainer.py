@@ -33,6 +33,7 @@ from .presets import Preset
 from .record import check_same_run, describe_device, resumed_record, run_record, write_record
 from .run_data import RunData
 from .targets import Targets, load_targets, save_targets, training_targets
+from .views import Views
 
 
 def train(
@@ -48,17 +49,16 @@ def train(
 ) -> Metrics:
     """Train, or go on with the run in `out`, and return the best epoch's validation metrics.
 
-    on_start gets the model summary and the device; on_teachers (images asked about, of all); on_step (step,
+    on_start gets the model summary and the device; on_teachers (images shown to them, of all); on_step (step,
     steps of the epoch); on_epoch each finished epoch.
     KeyboardInterrupt passes through: the finished epochs are kept and `resume` goes on from them.
     """
     keras = import_keras()
     _make_reproducible(keras, config.seed)
-    targets = _targets(config, data, out, resume, on_teachers)
     preset = config.preset
-    batches = Batches(
-        data.train, targets, preset.input, preset.batch_size, config.seed, preset.augmentation, preset.mixup
-    )
+    views = Views(data.train, preset.batch_size, config.seed, preset.augmentation, config.views)
+    targets = _targets(config, views, out, resume, on_teachers)
+    batches = Batches(views, targets, preset.input, preset.mixup)
     model = compiled(config, batches.per_epoch)
     model.optimizer.build(model.trainable_variables)
     if resume:
@@ -201,13 +201,13 @@ def _make_reproducible(keras: Any, seed: int) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def _targets(config: TrainConfig, data: RunData, out: Path, resume: bool, on_teachers: Progress | None) -> Targets:
+def _targets(config: TrainConfig, views: Views, out: Path, resume: bool, on_teachers: Progress | None) -> Targets:
     """Those of a new run, or those that the run in `out` kept: its teachers need not be there any more."""
     if resume and config.soft:
         return load_targets(out)
     with ExitStack() as stack:
         teachers = [stack.enter_context(closing(open_model(path))) for path in config.teachers]
-        return training_targets(data.train, config, teachers, on_teachers)
+        return training_targets(views, config, teachers, on_teachers)
 
 
 def compiled(config: TrainConfig, steps_per_epoch: int) -> Any:
@@ -257,6 +257,8 @@ def _optimizer(keras: Any, preset: Preset, steps_per_epoch: int) -> Any:
     common = {"weight_decay": preset.weight_decay or None, **average}
     if preset.optimizer == "rmsprop":
         optimizer = keras.optimizers.RMSprop(rate, **common)
+    elif preset.optimizer == "adamw":
+        optimizer = keras.optimizers.AdamW(rate, **common)
     else:
         optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, **common)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from edge_emotion.edge_runtime.errors import OptionError
 from edge_emotion.edge_runtime.metadata import FACE_48, InputSpec
-from edge_emotion.train.architectures import SlidesNetwork, architecture_from_json, summary
+from edge_emotion.train.architectures import MobileNet, SlidesNetwork, architecture_from_json, summary
 from edge_emotion.train.presets import PRESETS, get_preset
 
 pytestmark = pytest.mark.train
@@ -49,7 +49,7 @@ def test_networks_have_the_size_that_is_stated(keras: Any, name: str) -> None:
     model = get_preset(name).architecture.build(FACE_48, 7)
     sizes = {"parameters": model.count_params(), "MAC": 0}
     for layer in model.layers:
-        if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D | keras.layers.Dense):
             sizes["MAC"] += math.prod(layer.output.shape[1:-1]) * math.prod(layer.kernel.shape)
     (row,) = re.findall(
         rf"^\| `{name}` \|.*", (ROOT / "docs" / "training.md").read_text(encoding="utf-8"), re.MULTILINE
@@ -67,8 +67,20 @@ def test_another_input(keras: Any) -> None:
 
 
 def test_an_unknown_architecture() -> None:
-    with pytest.raises(OptionError, match="SlidesNetwork or ResidualNetwork, got 'Other'"):
+    with pytest.raises(OptionError, match="SlidesNetwork or ResidualNetwork or MobileNet, got 'Other'"):
         architecture_from_json({"kind": "Other"})
+
+
+@pytest.mark.parametrize("change", [{"side": 0}, {"stem": 1.5}, {"frozen": 28}, {"frozen": -1}, {"dropout": 1.0}])
+def test_a_face_network_of_impossible_numbers_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=f"architecture.{next(iter(change))}"):
+        MobileNet(**change)
+
+
+def test_the_first_convolutions_of_a_face_network_stay_as_they_are(keras: Any) -> None:
+    model = MobileNet(stem=2, frozen=3).build(FACE_48, 7)
+    still = {layer.name for layer in model.layers if layer.weights and not layer.trainable}
+    assert still == {name + end for name in ("stem", "depthwise1", "pointwise1") for end in ("", "_norm")}
 
 
 @pytest.mark.parametrize("layers", [{"convolutions": (8, 0)}, {"dense": (True,)}, {"dense": (1.5,)}])

@@ -7,6 +7,7 @@ from edge_emotion.edge_runtime.metadata import InputSpec
 from edge_emotion.train.augment import Augmentation
 from edge_emotion.train.batches import Batches
 from edge_emotion.train.targets import hard_targets
+from edge_emotion.train.views import Views
 
 SPEC = InputSpec(8, 8, "grey", -1.0, 1.0)
 
@@ -18,7 +19,7 @@ def split(n: int = 10) -> Split:
 
 
 def made(n: int = 10, size: int = 4, seed: int = 0, augmentation: Augmentation | None = None) -> Batches:
-    return Batches(split(n), hard_targets(split(n)), SPEC, size, seed, augmentation)
+    return Batches(Views(split(n), size, seed, augmentation), hard_targets(split(n)), SPEC)
 
 
 def levels(batches: Batches, steps: range) -> list[int]:
@@ -54,6 +55,19 @@ def test_a_batch_depends_on_its_step_alone(augmentation: Augmentation | None) ->
     for step in reversed(range(7)):
         np.testing.assert_array_equal(backwards[step][0], in_order[step][0])
         np.testing.assert_array_equal(backwards[step][1], in_order[step][1])
+
+
+def test_views_come_again_with_their_own_targets() -> None:
+    views = Views(split(), 4, 0, Augmentation(), number=2)
+    targets = np.stack([hard_targets(split()), np.full((10, 3), 1 / 3, np.float32)])
+    batches = Batches(views, targets, SPEC)
+    for step in range(6):
+        for again in (6, 12):
+            np.testing.assert_array_equal(batches[step][0], batches[step + again][0])
+            np.testing.assert_array_equal(batches[step][1], batches[step + again][1])
+    assert not np.array_equal(batches[0][0], batches[3][0])
+    assert {*np.unique(batches[0][1])} == {0.0, 1.0}
+    assert {*np.unique(batches[3][1])} == {np.float32(1 / 3)}
 
 
 def test_another_seed_gives_other_batches() -> None:

@@ -105,6 +105,7 @@ def test_odd_images_train_and_broken_ones_are_left_out(run: Run, keras: Any, tmp
         (("--preset", "tiny", "--epochs", "0"), "--epochs"),
         (("--preset", "tiny", "--batch-size", "-3"), "--batch-size"),
         (("--preset", "tiny", "--teacher-weight", "0.4"), "--teacher-weight says how much --teacher counts"),
+        (("--preset", "tiny", "--teacher-views", "4"), "--teacher-views says what --teacher is asked about"),
         (("--preset", "tiny", "--votes-weight", "0.4"), "--votes-weight says how much --votes counts"),
         ((), "--data and --preset"),
     ],

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from typing import Any
 
@@ -34,6 +35,17 @@ def test_soft_labels_are_recorded_and_a_run_of_before_them_reads_on() -> None:
     assert config.models == ("t.keras", "u.tflite", "m.keras")
     old = {k: v for k, v in config.to_json().items() if k in ("preset", "classes", "seed", "precision", "limit")}
     assert TrainConfig.from_json(old).models == ()
+    assert TrainConfig.from_json(old).teacher_views == 0
+
+
+def test_images_come_again_where_teachers_are_asked_about_augmented_ones() -> None:
+    tiny = get_preset("tiny")
+    assert TrainConfig(tiny, ("a", "b"), teachers=("t.keras",), teacher_views=3).views == 3
+    assert TrainConfig(tiny, ("a", "b"), teacher_views=3).views == 0
+    still = dataclasses.replace(tiny, augmentation=None)
+    assert TrainConfig(still, ("a", "b"), teachers=("t.keras",), teacher_views=3).views == 0
+    with pytest.raises(OptionError, match="views of teachers are 0 or more"):
+        TrainConfig(tiny, ("a", "b"), teacher_views=-1)
 
 
 @pytest.mark.parametrize("weight", [0.0, -1.0, 1.1])

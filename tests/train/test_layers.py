@@ -10,11 +10,15 @@ import pytest
 COMPARE = """
 import keras, numpy as np
 from edge_emotion.edge_runtime.metadata import InputSpec
-from edge_emotion.train.architectures import ResidualNetwork, SlidesNetwork
+from edge_emotion.train.architectures import MobileNet, ResidualNetwork, SlidesNetwork
 from edge_emotion.train.layers import standard_layers, training_layers
 
 rng = np.random.default_rng(0)
-for network, side in ((ResidualNetwork(8, ((8, 1), (16, 2))), (13, 10)), (SlidesNetwork((8, 8), (16,)), (14, 12))):
+for network, side in (
+    (ResidualNetwork(8, ((8, 1), (16, 2))), (13, 10)),
+    (SlidesNetwork((8, 8), (16,)), (14, 12)),
+    (MobileNet(70, 4, frozen=3, dropout=0.0), (9, 9)),
+):
     spec = InputSpec(*side)
     models = [network.build(spec, 3, "float32", kit()) for kit in (standard_layers, training_layers)]
     models[1].set_weights([w + 0.1 * rng.random(w.shape) for w in models[0].get_weights()])

@@ -90,7 +90,7 @@ def test_fine_tuning_is_gentle_whatever_trained_the_network(name: str) -> None:
         ("epochs=1.5", "cannot be '1.5'"),
         ("epochs=true", "cannot be 'true'"),
         ("optimizer=adam", "rmsprop or sgd"),
-        ("architecture.kind=Transformer", "SlidesNetwork or ResidualNetwork, got 'Transformer'"),
+        ("architecture.kind=Transformer", "SlidesNetwork or ResidualNetwork or MobileNet, got 'Transformer'"),
         ("architecture.stem=0", "architecture.stem takes whole numbers from 1 up"),
         ("architecture.stages=[[16, 0]]", "architecture.stages takes whole numbers"),
         ("architecture.stages=[[16, 1.5]]", "architecture.stages takes whole numbers"),

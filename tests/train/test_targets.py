@@ -6,7 +6,10 @@ import pytest
 from edge_emotion.edge_runtime.dataset import Split
 from edge_emotion.edge_runtime.errors import DatasetError, EdgeEmotionError, OptionError
 from edge_emotion.edge_runtime.metadata import InputSpec, ModelMetadata
-from edge_emotion.edge_runtime.preprocess import Pixels
+from edge_emotion.edge_runtime.metrics import softmax
+from edge_emotion.edge_runtime.preprocess import Pixels, normalise
+from edge_emotion.train.augment import Augmentation
+from edge_emotion.train.batches import Batches
 from edge_emotion.train.config import TrainConfig
 from edge_emotion.train.presets import get_preset
 from edge_emotion.train.targets import (
@@ -19,6 +22,7 @@ from edge_emotion.train.targets import (
     training_targets,
     vote_labels,
 )
+from edge_emotion.train.views import Views
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +34,11 @@ def split(labels: list[int], side: int = 4) -> Split:
     images = np.arange(len(labels) * side * side, dtype=np.uint8).reshape(-1, side, side, 1)
     files = tuple(f"images/train/{CLASSES[k]}/{i}.jpg" for i, k in enumerate(labels))
     return Split("train", CLASSES, images, np.array(labels, np.int64), files)
+
+
+def seen(labels: list[int]) -> Views:
+    """By teachers that are asked about each image as it is."""
+    return Views(split(labels), 2, 0)
 
 
 class Fake:
@@ -78,27 +87,55 @@ def test_a_soft_row_of_zeros_changes_nothing() -> None:
 
 
 def test_teachers_see_each_image_and_its_mirror_and_are_averaged() -> None:
-    images = split([0, 1, 2])
-    once = teacher_labels([Fake()], images)
+    views = seen([0, 1, 2])
+    once = teacher_labels([Fake()], views)
     np.testing.assert_allclose(once.sum(axis=1), 1, rtol=1e-6)
     means = 1 / (2 + np.exp([2.0, -2.0]))  # a ramp: the right half is 2 brighter, in the mirror 2 darker
     np.testing.assert_allclose(once[:, 0], means.mean(), rtol=1e-5)
-    np.testing.assert_allclose(teacher_labels([Fake(), Fake(CLASSES)], images), once, rtol=1e-6)
+    np.testing.assert_allclose(teacher_labels([Fake(), Fake(CLASSES)], views), once, rtol=1e-6)
+
+
+def test_teachers_see_the_augmented_images_that_the_network_will_see() -> None:
+    shown: list[Pixels] = []
+
+    class Noting(Fake):
+        def logits(self, pixels: Pixels) -> np.ndarray:
+            shown.append(pixels)
+            return super().logits(pixels)
+
+    views = Views(split([0, 1, 2, 0, 1]), 2, 7, Augmentation(), number=3)
+    moves: list[tuple[int, int]] = []
+    soft = teacher_labels([Noting()], views, lambda *move: moves.append(move))
+    assert soft.shape == (3, 5, 3)
+    assert soft.dtype == np.float32
+    np.testing.assert_allclose(soft.sum(axis=-1), 1, rtol=1e-6)
+    assert moves == [(2, 15), (4, 15), (5, 15), (7, 15), (9, 15), (10, 15), (12, 15), (14, 15), (15, 15)]
+    batches = Batches(views, soft, Fake().metadata.input)
+    for step in range(2 * 9):
+        images, targets = batches[step]
+        np.testing.assert_array_equal(images, normalise(shown[step % 9], batches.spec))
+        columns = [3, 2, 1]  # of angry, happy, sad
+        np.testing.assert_allclose(targets, softmax(Fake().logits(shown[step % 9])[:, columns]), rtol=1e-6)
+
+
+def test_no_images_have_no_soft_labels() -> None:
+    for number in (0, 2):
+        assert teacher_labels([Fake()], Views(split([]), 4, 0, number=number)).size == 0
 
 
 def test_a_teacher_that_does_not_fit_is_refused() -> None:
     with pytest.raises(OptionError, match="fake cannot teach these classes: unknown class 'sad'"):
-        teacher_labels([Fake(("angry", "happy"))], split([0]))
+        teacher_labels([Fake(("angry", "happy"))], seen([0]))
     with pytest.raises(OptionError, match="shape"):
-        teacher_labels([Fake(side=8)], split([0]))
+        teacher_labels([Fake(side=8)], seen([0]))
 
 
 def test_a_teacher_that_spells_its_classes_otherwise_teaches_the_same() -> None:
-    images = split([0, 1, 2])
+    views = seen([0, 1, 2])
     spelt = Fake()
     spelt.metadata = ModelMetadata(("Neutral", "Sad", "Happy", "Angry"), spelt.metadata.input)
     spelt.logits = Fake().logits  # type: ignore[method-assign]
-    np.testing.assert_array_equal(teacher_labels([spelt], images), teacher_labels([Fake()], images))
+    np.testing.assert_array_equal(teacher_labels([spelt], views), teacher_labels([Fake()], views))
 
 
 def votes(tmp_path: Path, text: str) -> Path:
@@ -198,9 +235,10 @@ def test_a_run_mixes_all_it_was_given(tmp_path: Path) -> None:
     config = TrainConfig(preset, CLASSES, votes=str(path), votes_weight=0.2, teacher_weight=0.5)
     images = split([0, 0, 0, 1])
     hard = mix(hard_targets(images, 0.1), vote_labels(path, images), 0.2)
-    mixed = 0.5 * hard + 0.5 * teacher_labels([Fake()], images)
-    targets = training_targets(images, config, [Fake()])
-    np.testing.assert_allclose(targets, mixed * [[2 / 3], [2 / 3], [2 / 3], [2]], rtol=1e-5)
+    for views in (seen([0, 0, 0, 1]), Views(images, 3, 0, Augmentation(), number=2)):
+        mixed = 0.5 * hard + 0.5 * teacher_labels([Fake()], views)
+        targets = training_targets(views, config, [Fake()])
+        np.testing.assert_allclose(targets, mixed * [[2 / 3], [2 / 3], [2 / 3], [2]], rtol=1e-5)
 
 
 def test_kept_targets_read_back_and_missing_ones_are_one_clear_line(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from edge_emotion.train.run_data import RunData, load_data
 from edge_emotion.train.runs import read_run
 from edge_emotion.train.targets import hard_targets
 from edge_emotion.train.trainer import averaged_weights, compiled, train
+from edge_emotion.train.views import Views
 
 pytestmark = pytest.mark.train
 
@@ -306,7 +307,7 @@ def test_float16_alone_scales_the_loss(data: RunData, keras: Any, precision: str
     scales = precision == "mixed_float16"
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) == scales
     optimizer = model.optimizer.inner_optimizer if scales else model.optimizer
-    batches = Batches(data.train, hard_targets(data.train), PRESET.input, PRESET.batch_size, 0)
+    batches = Batches(Views(data.train, PRESET.batch_size, 0), hard_targets(data.train), PRESET.input)
     model.train_on_batch(*batches[0])
     assert int(optimizer.iterations) == 1  # the gradients were finite
     to_numpy = keras.ops.convert_to_numpy
@@ -424,12 +425,13 @@ def test_another_backend_trains_a_model_that_tensorflow_evaluates(
     assert result.metrics.accuracy == record["metrics"]["accuracy"]
 
 
+@pytest.mark.parametrize("views", [0, 2])
 def test_soft_labels_are_kept_so_that_a_resumed_run_needs_no_teacher(
-    uninterrupted: Path, data: RunData, tmp_path: Path
+    uninterrupted: Path, data: RunData, tmp_path: Path, views: int
 ) -> None:
     teacher = tmp_path / "teacher.keras"
     shutil.copy(uninterrupted / "model.keras", teacher)
-    config = dataclasses.replace(CONFIG, teachers=(str(teacher),), teacher_weight=0.5)
+    config = dataclasses.replace(CONFIG, teachers=(str(teacher),), teacher_weight=0.5, teacher_views=views)
     whole, parted = tmp_path / "whole", tmp_path / "parted"
     train(config, data, whole)
 
@@ -439,8 +441,9 @@ def test_soft_labels_are_kept_so_that_a_resumed_run_needs_no_teacher(
     assert_same_run(parted, whole)
     assert list(read_run(parted)["models"]) == [str(teacher)]
     soft = np.load(parted / "targets.npy")
-    np.testing.assert_allclose(soft.sum(axis=1), 1, rtol=1e-5)
-    assert 0.5 < soft.max(axis=1).mean() < 1
+    assert soft.shape == ((views,) if views else ()) + (len(data.train), len(CLASSES))
+    np.testing.assert_allclose(soft.sum(axis=-1), 1, rtol=1e-5)
+    assert 0.5 < soft.max(axis=-1).mean() < 1
 
 
 def test_a_broken_file_of_targets_is_one_clear_line(uninterrupted: Path, data: RunData, tmp_path: Path) -> None:
@@ -487,7 +490,7 @@ def test_a_run_with_rounding_saves_a_plain_network_and_resumes(
 def test_rounding_is_what_is_trained_with(uninterrupted: Path, data: RunData, tmp_path: Path, keras: Any) -> None:
     preset = quantisation_aware(PRESET, PRESET.input)
     config = dataclasses.replace(CONFIG, preset=preset, initial=str(uninterrupted / "model.keras"), qat=True)
-    images, targets = Batches(data.train, hard_targets(data.train), preset.input, 10, 0)[0]
+    images, targets = Batches(Views(data.train, 10, 0), hard_targets(data.train), preset.input)[0]
     model = compiled(config, STEPS)
     model.set_weights(starting_point(config, uninterrupted / "model.keras").get_weights())
     before = model.get_weights()
