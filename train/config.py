@@ -59,7 +59,7 @@ class TrainConfig:
     @property
     def views(self) -> int:
         """How many epochs have augmented images of their own before the first one's come again; 0: all."""
-        return self.teacher_views if self.teachers and self.preset.augmentation else 0
+        return min(self.teacher_views, self.preset.epochs) if self.teachers and self.preset.augmentation else 0
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -41,6 +41,7 @@ def test_soft_labels_are_recorded_and_a_run_of_before_them_reads_on() -> None:
 def test_images_come_again_where_teachers_are_asked_about_augmented_ones() -> None:
     tiny = get_preset("tiny")
     assert TrainConfig(tiny, ("a", "b"), teachers=("t.keras",), teacher_views=3).views == 3
+    assert TrainConfig(tiny, ("a", "b"), teachers=("t.keras",), teacher_views=99).views == tiny.epochs
     assert TrainConfig(tiny, ("a", "b"), teacher_views=3).views == 0
     still = dataclasses.replace(tiny, augmentation=None)
     assert TrainConfig(still, ("a", "b"), teachers=("t.keras",), teacher_views=3).views == 0
