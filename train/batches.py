@@ -39,7 +39,7 @@ class Batches:
     def __getitem__(self, step: int) -> Batch:
         epoch, position = divmod(step, self.per_epoch)
         chosen, pixels, rng = self.views.batch(epoch, position)
-        of_epoch = self.targets if self.targets.ndim == 2 else self.targets[epoch % len(self.targets)]
+        of_epoch = self.targets if self.targets.ndim == 2 else self.targets[self.views.view(epoch)]
         images, targets = normalise(pixels, self.spec), of_epoch[chosen]
         if self.mixup:
             share, other = np.float32(rng.beta(self.mixup, self.mixup)), rng.permutation(len(chosen))

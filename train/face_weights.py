@@ -77,12 +77,12 @@ def face_network(weights: Weights, images: Split) -> Any:
             raise ModelError(f"these are not the weights of a MobileNet: no {name} of shape {shape}")
         return weights[name].reshape(shape)
 
-    stem = "conv1/convolution/merged_input"
-    channels = weights[stem].shape[-1] if stem in weights else MobileNet.stem
-    kernels = {"stem": weight(stem, 3, 3, 3, channels).sum(axis=2, keepdims=True)}  # grey: all channels the same
-    factors, offsets = {"stem": np.ones(channels, np.float32)}, {"stem": weight("conv1_bn/batchnorm_1/sub", channels)}
+    first = "conv1/convolution/merged_input"
+    channels = stem = weights[first].shape[-1] if first in weights else MobileNet.stem
+    kernels = {"stem": weight(first, 3, 3, 3, stem).sum(axis=2, keepdims=True)}  # grey: all channels the same
+    factors, offsets = {"stem": np.ones(stem, np.float32)}, {"stem": weight("conv1_bn/batchnorm_1/sub", stem)}
     for i, (widening, _) in enumerate(MOBILENET_BLOCKS, 1):
-        before, channels = channels, widening * kernels["stem"].shape[-1]
+        before, channels = channels, widening * stem
         depthwise, pointwise = f"depthwise{i}", f"pointwise{i}"
         kernels[depthwise] = weight(f"conv_dw_{i}/depthwise_kernel", 3, 3, before, 1)
         factors[depthwise] = weight(f"conv_dw_{i}_bn/batchnorm_1/mul", before)
@@ -92,7 +92,7 @@ def face_network(weights: Weights, images: Split) -> Any:
         offsets[pointwise] = weight(f"conv_pw_{i}_bn/batchnorm_1/sub", channels)
 
     preset = get_preset("face")
-    model = MobileNet(stem=kernels["stem"].shape[-1]).build(preset.input, len(images.classes))
+    model = MobileNet(stem=stem).build(preset.input, len(images.classes))
     x = normalise(images.images, preset.input)
     for layer in model.layers[1:]:  # one after the other
         name = layer.name.removesuffix("_norm")

@@ -32,10 +32,14 @@ class Views:
         """Batches of one epoch."""
         return math.ceil(len(self.split) / self.batch_size)
 
+    def view(self, epoch: int) -> int:
+        """Which view an epoch sees, both from 0."""
+        return epoch % self.number if self.number else epoch
+
     def batch(self, epoch: int, position: int) -> tuple[NDArray[np.int64], Pixels, np.random.Generator]:
         """Of the batch at `position` of an epoch, both from 0: the images' indices (B,), their augmented copies uint8
         (B, H, W, C), and the generator of whatever else is drawn for it."""
-        view = epoch % self.number if self.number else epoch
+        view = self.view(epoch)
         order = np.random.default_rng([self.seed, view]).permutation(len(self.split))
         chosen = order[position * self.batch_size : (position + 1) * self.batch_size]
         rng = np.random.default_rng([self.seed, view, position])
