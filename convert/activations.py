@@ -40,7 +40,7 @@ def activations(tflite: bytes, values: Floats) -> Iterator[dict[int, Floats]]:
         yield seen
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Activations:
     """What tensors hold over a set of images, by their position.
 

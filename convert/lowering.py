@@ -35,7 +35,7 @@ from .refinement import refine
 from .source import Source, open_source
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Job:
     """What is to be lowered.
 
@@ -50,7 +50,7 @@ class Job:
     declared: ModelMetadata | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Lowered:
     """Flatbuffers in the order of the recipes, the float model's logits (N, classes), and its completed metadata."""
 

@@ -54,7 +54,7 @@ class Verdict:
         return dataclasses.asdict(self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reference:
     """Images, uint8 (N, H, W, C), and logits (N, classes) that a file's answers are held against."""
 

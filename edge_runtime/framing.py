@@ -23,7 +23,7 @@ ENLARGEMENT = 4
 CANVAS = 2  # canvas side in enlarged image sides: the face fills half of the picture
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Framed:
     """The images in which the detector found the face, as it framed them.
 

@@ -93,9 +93,10 @@ let announced = "";
 let announcedAt = -Infinity;
 
 function announce(state) { // for screen readers: only changes, and not too often
-  const text = state.faces === 0 ? "no face in view"
+  const text = !state.alive ? "" // the header says why
+    : state.faces === 0 ? "no face in view"
     : `${state.faces} ${state.faces === 1 ? "face" : "faces"}, apparently ${state.dominant}`;
-  if (text === announced || performance.now() - announcedAt < ANNOUNCE_EVERY_MS) return;
+  if (text === announced || (text && performance.now() - announcedAt < ANNOUNCE_EVERY_MS)) return;
   announced = text;
   announcedAt = performance.now();
   byId("announce").textContent = text;

@@ -624,6 +624,7 @@ def test_the_keyboard_hides_the_picture_and_the_stream_ends(web: WebOutput, film
 
 def test_the_page_says_when_the_device_is_gone(web: WebOutput, film: Film, browser: Any) -> None:
     watch(web, film, browser, faces=1)
+    browser.until("document.querySelector('#announce').textContent === '1 face, apparently happy'")
     browser.until("document.querySelector('#connection').textContent === 'live'")
     assert "under-voltage now" in browser.evaluate("document.querySelector('#throttling').textContent")
     web.close()
@@ -632,6 +633,7 @@ def test_the_page_says_when_the_device_is_gone(web: WebOutput, film: Film, brows
     assert browser.evaluate("document.querySelector('#rate').textContent") == "0.0"
     assert browser.evaluate("document.querySelector('#picture').hidden")
     assert browser.evaluate("document.querySelector('#picture-off').textContent") == "no connection"
+    browser.until("document.querySelector('#announce').textContent === ''")
 
 
 def test_a_device_that_falls_silent_is_gone_too(web: WebOutput, film: Film, browser: Any) -> None:
