@@ -18,7 +18,6 @@ LIST_COMMANDS = ("rpicam-hello", "libcamera-hello")  # Bookworm and later; Bulls
 def check_usb_cameras(system: System, here: Installation) -> Iterator[Finding]:
     """Every V4L2 camera, and whether this user may open it."""
     found = False
-    shown: set[str] = set()
     for path in system.glob("/sys/class/video4linux/video*"):
         node = path.rsplit("/", 1)[-1]
         name = system.read(f"{path}/name") or "unnamed"
@@ -29,7 +28,6 @@ def check_usb_cameras(system: System, here: Installation) -> Iterator[Finding]:
         found = True
         source = node.removeprefix("video")
         if system.writable(f"/dev/{node}"):
-            shown.add(name)
             yield Finding("usb camera", "ok", f"{name}: --source {source}")
         else:
             yield Finding("usb camera", "stop", f"{name} (/dev/{node}) may not be opened by this user", IN_GROUP_VIDEO)

@@ -8,7 +8,7 @@ gone. The box moves by the median shift and grows by the median change of distan
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -29,42 +29,45 @@ class Follower:
     """Remembers one frame and its faces; `follow` says where they are in the next."""
 
     def __init__(self) -> None:
-        self._before: Image | None = None
-        self._scale = 1.0
+        self._before: Image = np.empty((0, 0), np.uint8)
+        self._faces: list[_Followed] = []
 
-    @property
-    def ready(self) -> bool:
-        """Whether there is a frame to follow from."""
-        return self._before is not None
+    def see(self, image: Image, faces: Sequence[Face]) -> None:
+        """Begin anew with the faces found in a frame, which is kept, not copied: it must not change."""
+        self._before = image  # reduced by `follow`, so that it costs nothing where each frame is searched
+        self._faces = [_Followed(face, face.box_xywh) for face in faces]
 
-    def see(self, image: Image) -> None:
-        """Remember a frame."""
-        self._before, self._scale = _reduced(image)
-
-    def follow(self, image: Image, faces: Sequence[Face]) -> list[Face]:
-        """The faces of the frame seen last, moved to this one, which is remembered in turn; lost ones are left out."""
-        before = self._before
-        self.see(image)
-        if before is None or self._before is None or before.shape != self._before.shape:
+    def follow(self, image: Image) -> list[Face]:
+        """The faces moved from the frame before to this one, which is remembered in turn; lost ones are left out."""
+        if not self._faces:
             return []
-        moved = [self._move(before, self._before, face) for face in faces]
-        return [face for face in moved if face is not None]
+        before, _ = _reduced(self._before)  # which leaves as it is what was reduced before
+        after, scale = _reduced(image)
+        same_size = before.shape == after.shape
+        moved = [_moved(face, before, after, scale) for face in self._faces] if same_size else []
+        self._before, self._faces = after, [face for face in moved if face is not None]
+        return [followed.face for followed in self._faces]
 
-    def reset(self) -> None:
-        """Forget the frame."""
-        self._before = None
 
-    def _move(self, before: Image, after: Image, face: Face) -> Face | None:
-        points = _grid(face.box_xywh, self._scale)
-        there, found = _traced(before, after, points)
-        back, found_back = _traced(after, before, there)
-        ok = found & found_back & (np.linalg.norm(back - points, axis=1) < RETURN)
-        if np.count_nonzero(ok) < ENOUGH:
-            return None
-        old, new = points[ok], there[ok]
-        shift = np.median(new - old, axis=0) * self._scale
-        growth = _growth(old, new)
-        return _shifted(face, (float(shift[0]), float(shift[1])), growth)
+@dataclass(frozen=True)
+class _Followed:
+    """A face, and its box before rounding: from frame to frame whole pixels would lose slow motion, or double it."""
+
+    face: Face
+    box_xywh: tuple[float, float, float, float]
+
+
+def _moved(followed: _Followed, before: Image, after: Image, scale: float) -> _Followed | None:
+    """The face where the flow takes it between two reduced images, or None when it is lost."""
+    points = _grid(followed.box_xywh, scale)
+    there, found = _traced(before, after, points)
+    back, found_back = _traced(after, before, there)
+    ok = found & found_back & (np.linalg.norm(back - points, axis=1) < RETURN)
+    if np.count_nonzero(ok) < ENOUGH:
+        return None
+    old, new = points[ok], there[ok]
+    shift = np.median(new - old, axis=0) * scale
+    return _shifted(followed, (float(shift[0]), float(shift[1])), _growth(old, new))
 
 
 def _traced(before: Image, after: Image, points: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -88,7 +91,7 @@ def _reduced(image: Image) -> tuple[Image, float]:
     return resize(grey, (max(1, round(width / scale)), max(1, round(height / scale)))), scale
 
 
-def _grid(box_xywh: tuple[int, int, int, int], scale: float) -> NDArray[np.float32]:
+def _grid(box_xywh: tuple[float, float, float, float], scale: float) -> NDArray[np.float32]:
     """GRID × GRID points inside the middle 80 % of the box, in reduced pixels, (N, 2)."""
     x, y, w, h = box_xywh
     shares = np.linspace(0.1, 0.9, GRID)
@@ -104,13 +107,14 @@ def _growth(old: NDArray[np.float32], new: NDArray[np.float32]) -> float:
     return float(np.clip(np.median(after / before), 0.8, 1.25))
 
 
-def _shifted(face: Face, shift_xy: tuple[float, float], growth: float) -> Face:
-    x, y, w, h = face.box_xywh
+def _shifted(followed: _Followed, shift_xy: tuple[float, float], growth: float) -> _Followed:
+    x, y, w, h = followed.box_xywh
     centre_x, centre_y = x + w / 2, y + h / 2
-    side_w, side_h = max(1, round(w * growth)), max(1, round(h * growth))
-    left, top = round(centre_x + shift_xy[0] - side_w / 2), round(centre_y + shift_xy[1] - side_h / 2)
+    side_w, side_h = max(1.0, w * growth), max(1.0, h * growth)
+    left, top = centre_x + shift_xy[0] - side_w / 2, centre_y + shift_xy[1] - side_h / 2
     keypoints = tuple(
         (centre_x + (px - centre_x) * growth + shift_xy[0], centre_y + (py - centre_y) * growth + shift_xy[1])
-        for px, py in face.keypoints
+        for px, py in followed.face.keypoints
     )
-    return replace(face, box_xywh=(left, top, side_w, side_h), keypoints=keypoints)
+    whole = (round(left), round(top), round(side_w), round(side_h))
+    return _Followed(replace(followed.face, box_xywh=whole, keypoints=keypoints), (left, top, side_w, side_h))

@@ -58,7 +58,6 @@ class Pipeline:
         is_whole = isinstance(detector, WholeImage)  # the picture is the face: nothing moves in it
         self.pace = Pace(1 if is_whole else detect_every, detector.stride)
         self._follower = Follower()
-        self._faces: list[Face] = []
         self._labels: dict[int, SteadyLabel] = {}
         self._frames_left = max_frames
         self._stopped = False
@@ -136,8 +135,7 @@ class Pipeline:
         `latency_ms` of the result: capture (as given), detect (or follow), preprocess, classify, track, and their sum.
         """
         started = perf_counter()
-        searched = self._find(frame)
-        faces = self._faces
+        faces, searched = self._find(frame)
         latency = {"capture": capture_ms, "detect": _since_ms(started)}
 
         started = perf_counter()
@@ -188,21 +186,16 @@ class Pipeline:
     def _budget_ms(self) -> float:
         return 1000 / self.camera.fps if self.camera.live and self.camera.fps else 0.0
 
-    def _find(self, frame: Frame) -> bool:
-        """Search the frame, or follow the faces of the one before; says whether it searched."""
+    def _find(self, frame: Frame) -> tuple[list[Face], bool]:
+        """The faces of the frame, and whether it was searched; else those of the one before are followed."""
         if frame.cut:
             self.tracker.reset()
             self.pace.restart()
-        searched = self.pace.due() or not self._follower.ready
-        if searched:
-            self._faces = self.detector.detect(frame.image)
-            if self.pace.every > 1:
-                self._follower.see(frame.image)
-            else:
-                self._follower.reset()
-        elif self._faces:
-            self._faces = self._follower.follow(frame.image, self._faces)
-        return searched
+        if not self.pace.due():
+            return self._follower.follow(frame.image), False
+        faces = self.detector.detect(frame.image)
+        self._follower.see(frame.image, faces)
+        return faces, True
 
     def _track(
         self, faces: Sequence[Face], predictions: Sequence[Prediction], time_s: float

@@ -17,6 +17,8 @@ class Frame:
     files, else seconds since the camera was opened; it never falls. colour: BGR of the same size where `image` is grey
     and something shows it. name: the file this frame is, when it is one of several. cut: nothing carries over from the
     frame before (another photo, a camera that came back), so tracks and smoothing start anew.
+
+    The arrays are never written to again: outputs and the frame after this one still look at them.
     """
 
     image: Image

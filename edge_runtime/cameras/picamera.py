@@ -28,12 +28,14 @@ class PiCapture(Capture):
         size = size_wh or (640, 480)
         self._colour = colour
         self.fps = fps or 30.0
+        # Asked first: a try to open one that is absent leaves file handles behind. USB cameras are listed last.
+        if number >= sum("/usb" not in camera["Id"] for camera in picamera2.global_camera_info()):
+            which = f"no CSI camera {number}" if number else "no CSI camera"
+            raise DeviceError(
+                f"{which} is found: check its cable, then rpicam-hello --list-cameras (a USB camera is --source 0)"
+            )
         try:
             self._camera: Any = picamera2(number)
-        except IndexError as error:
-            raise DeviceError(
-                "no CSI camera is found: check its cable, then rpicam-hello --list-cameras (a USB camera is --source 0)"
-            ) from error
         except RuntimeError as error:
             raise DeviceError(f"the CSI camera does not open ({error}): another program may be using it") from error
         try:

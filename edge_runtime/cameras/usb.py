@@ -45,8 +45,11 @@ class UsbCapture(Capture):
             note(f"camera {device} gives {granted[0]}x{granted[1]}, not the {width}x{height} asked for")
 
     def grab(self) -> tuple[Image, Image | None]:
-        """The next frame, BGR. Raises DeviceError when the driver gives none (OpenCV waits 10 s for one)."""
-        with_frame, image = self._video.read()
+        """The next frame, BGR. Raises DeviceError when the driver gives none (OpenCV waits 10 s) or an empty one."""
+        try:
+            with_frame, image = self._video.read()
+        except cv2.error as error:  # pulling the plug hands out empty buffers, and OpenCV decodes them unseen
+            raise DeviceError(f"{self._name} gives broken frames: is it still plugged in?") from error
         if not with_frame or image is None:
             raise DeviceError(f"{self._name} gives no frames: is it still plugged in?")
         return np.asarray(image, np.uint8), None

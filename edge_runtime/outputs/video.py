@@ -20,7 +20,9 @@ from ..results import FrameResult, TrackedFace
 from .output import Output
 
 CODECS = {".avi": "MJPG", ".mkv": "MJPG", ".mp4": "mp4v", ".mov": "mp4v"}
-LOOK_AHEAD = 8  # frames held back until the frame rate is known
+LOOK_AHEAD = 8  # frames at least that are held back until the frame rate is known
+LOOK_AHEAD_S = 1.0  # of video: streams begin with a burst of what was waiting
+LOOK_AHEAD_BYTES = 64 * 2**20  # but no more than these
 CHECK_EVERY_S = 2.0  # of video
 ROOM = 256 * 1024  # bytes, more than an encoder holds back
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -28,7 +30,7 @@ LONGEST_GAP_S = 5.0  # a longer pause of the camera is cut out
 
 
 class AnnotatedVideo(Output):
-    """Writes every frame with boxes and labels, at the frame rate of its first frames, in time with the source.
+    """Writes every frame with boxes and labels, at the frame rate that it begins with, in time with the source.
 
     A video that is there is kept: the new one goes to the first free of NAME-1, NAME-2, …, and a note says so.
     OpenCV does not say when the disk is full: `write` and `close` look themselves, and raise OutputError.
@@ -61,7 +63,7 @@ class AnnotatedVideo(Output):
         drawn = annotate(image, caption(result.faces))
         if self._writer is None:
             self._held.append((result.time_s, drawn))
-            if len(self._held) >= LOOK_AHEAD:
+            if self._held_enough():
                 self._begin()
             return
         self._encode(result.time_s, drawn)
@@ -77,9 +79,15 @@ class AnnotatedVideo(Output):
         elif self._path.exists() and self._path.stat().st_size == 0:
             self._path.unlink()
 
+    def _held_enough(self) -> bool:
+        frames, spanned_s = len(self._held), self._held[-1][0] - self._held[0][0]
+        return frames >= LOOK_AHEAD and (
+            spanned_s >= LOOK_AHEAD_S or frames * self._held[0][1].nbytes >= LOOK_AHEAD_BYTES
+        )
+
     def _begin(self) -> None:
         times = [time_s for time_s, _ in self._held]
-        steps = np.diff(times)
+        steps = np.diff(times[len(times) // 2 :] if len(times) >= LOOK_AHEAD else times)
         rate = float(np.clip(1 / np.median(steps), 1, 120)) if steps.size and np.median(steps) > 0 else 25.0
         self._fps = round(rate, 2)  # MPEG-4 counts time in at most 65535 parts of a second, OpenCV in powers of ten
         first = self._held[0][1]

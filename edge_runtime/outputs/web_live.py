@@ -45,6 +45,7 @@ class Live:
         self._timeline: deque[Moment] = deque(maxlen=TIMELINE_S)
         self._second, self._summary, self._most = 0, Summary(), 0
         self._stage_ms: dict[str, float] = {}
+        self._labels: list[str] = []
         self.frames = 0
         self.newest: tuple[FrameResult, Image | None] | None = None
 
@@ -58,6 +59,7 @@ class Live:
                 self._timeline.append(self._moment())
                 self._most = 0
             self._second, self._summary = second, summary
+            self._labels = list(summary.probabilities or self._labels)
             self._most = max(self._most, summary.faces)
             for stage, duration_ms in result.latency_ms.items():
                 if stage == "total":  # a sum over the stages would count it twice
@@ -96,7 +98,10 @@ class Live:
             return (len(self._arrivals) - 1) / spanned if spanned > 0 else 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """The state for the page: the newest frame's result, its summary, rate and age; no faces unless alive."""
+        """The state for the page: the newest frame's result, its summary, rate and age; no faces unless alive.
+
+        labels: the classes, none until a face was seen.
+        """
         alive, newest, summary = self.alive, self.newest, self._summary
         result = newest[0] if newest else None
         if result and not alive:
@@ -105,6 +110,7 @@ class Live:
             "result": result.to_json() if result else None,
             "faces": summary.faces,
             "dominant": summary.dominant,
+            "labels": self._labels,
             "frames": self.frames,
             "frames_per_s": round(self.frames_per_s, 2),
             "age_s": round(self.age_s, 1),

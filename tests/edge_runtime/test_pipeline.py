@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from edge_emotion.edge_runtime import EmotionClassifier, ModelMetadata, Pipeline
@@ -106,6 +107,20 @@ def test_between_searches_faces_are_followed() -> None:
     assert all(r.faces == () for r in results[6:])
 
 
+def test_slow_motion_between_searches_is_not_lost() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (50, 50), dtype=np.uint8)
+    picture = cv2.resize(noise, (200, 200), interpolation=cv2.INTER_CUBIC)
+    shifts = [np.array([[1, 0, 0.25 * i], [0, 1, 0]], np.float64) for i in range(31)]
+    frames = [
+        Frame(np.asarray(cv2.warpAffine(picture, shift, (200, 200)), np.uint8), i, i / 25)
+        for i, shift in enumerate(shifts)
+    ]
+    detector = FakeDetector([Face((60, 60, 60, 60))])
+    with Pipeline(FakeCamera(frames), detector, EmotionClassifier(MODEL), detect_every=40) as running:
+        (face,) = list(running)[-1].faces
+    assert face.box_xywh == pytest.approx((67.5, 60, 60, 60), abs=1.5)
+
+
 def test_a_cut_is_searched_at_once() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (200, 200), dtype=np.uint8)
     frames = [Frame(noise, i, i / 25, cut=i == 3) for i in range(6)]
@@ -116,9 +131,11 @@ def test_a_cut_is_searched_at_once() -> None:
     assert boxes == [FACE.box_xywh] * 3 + [(100, 90, 60, 60)] * 3
 
 
-@pytest.mark.parametrize(("live", "stride", "every"), [(True, 1, 3), (True, 2, 3), (False, 1, 1), (False, 2, 2)])
+@pytest.mark.parametrize(
+    ("live", "stride", "every", "asked"), [(True, 1, 3, 3), (True, 2, 3, 3), (False, 1, 1, 9), (False, 2, 2, 5)]
+)
 def test_a_live_camera_is_searched_as_its_frame_time_allows_and_a_file_at_the_detectors_stride(
-    monkeypatch: pytest.MonkeyPatch, live: bool, stride: int, every: int
+    monkeypatch: pytest.MonkeyPatch, live: bool, stride: int, every: int, asked: int
 ) -> None:
     clock = [0.0]
 
@@ -134,6 +151,7 @@ def test_a_live_camera_is_searched_as_its_frame_time_allows_and_a_file_at_the_de
     with Pipeline(camera, detector, EmotionClassifier(MODEL), detect_every="auto") as running:
         assert {result.time is not None for result in running} == {live}
     assert running.pace.every == every
+    assert detector.asked == asked
 
 
 def test_what_was_known_of_a_face_that_is_gone_is_dropped() -> None:
@@ -272,8 +290,6 @@ def test_each_part_gets_the_options_that_are_for_it(tmp_path: Path, monkeypatch:
 
 
 def test_open_takes_the_fields_of_a_configuration(tmp_path: Path) -> None:
-    import cv2
-
     for name, level in (("a", DARK), ("b", BRIGHT)):
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((60, 60), level, np.uint8))
     with Pipeline.open(str(tmp_path), model=str(MODEL), detector="none", classes=("dark", "bright")) as running:

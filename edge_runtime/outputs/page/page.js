@@ -3,11 +3,11 @@
 const SECONDS = 300;
 const ANNOUNCE_EVERY_MS = 4000;
 const SILENT_MS = 10000; // forty states that did not come: a device without power closes no connection
+const RETRY_MS = 3000;
 const byId = (id) => document.getElementById(id);
 const percent = (p) => `${Math.round(100 * p)}\u00a0%`;
 
 const moments = new Map(); // second → {faces, label, confidence}
-let labels = [];
 let now = 0;
 
 // ---- the picture: an endless MJPEG response; leaving it out costs the device nothing
@@ -107,6 +107,7 @@ function announce(state) { // for screen readers: only changes, and not too ofte
 const canvas = byId("timeline");
 
 function drawTimeline() {
+  const labels = last ? last.labels : [];
   const style = getComputedStyle(document.documentElement);
   const ratio = window.devicePixelRatio || 1;
   const width = canvas.clientWidth, height = canvas.clientHeight;
@@ -117,13 +118,14 @@ function drawTimeline() {
   context.scale(ratio, ratio);
   context.font = `13px ${style.fontFamily}`;
   context.textBaseline = "middle";
-  const left = 66, bottom = 18;
+  const widest = Math.max(0, ...labels.map((label) => context.measureText(label).width));
+  const left = Math.min(widest + 8, width / 3), bottom = 18;
   const lane = (height - bottom) / Math.max(1, labels.length);
   const second = (width - left) / SECONDS;
   labels.forEach((label, row) => {
     const y = row * lane;
     context.fillStyle = style.getPropertyValue("--quiet");
-    context.fillText(label, 0, y + lane / 2);
+    context.fillText(label, 0, y + lane / 2, left - 8);
     context.fillStyle = style.getPropertyValue("--track");
     context.fillRect(left, y + 2, width - left, lane - 4);
   });
@@ -208,7 +210,6 @@ function show(state) {
   if (state.alive) say("live", false);
   else if (!state.lost) say(state.frames ? "the camera has stopped" : "waiting for the camera", true);
   const faces = state.result && state.alive ? state.result.faces : [];
-  if (faces.length) labels = Object.keys(faces[0].probabilities);
   showPicture(state);
   showFaces(faces);
   announce(state);
@@ -248,8 +249,21 @@ function connect() {
   opened.addEventListener("timeline", (event) => addMoments(JSON.parse(event.data)));
   opened.addEventListener("error", () => {
     lose();
-    if (opened.readyState === EventSource.CLOSED) setTimeout(() => { if (opened === source) connect(); }, 3000);
+    if (opened.readyState === EventSource.CLOSED) { clearTimeout(silence); setTimeout(retry, RETRY_MS, opened); }
   });
+}
+
+async function retry(opened) { // an EventSource that was refused does not say why
+  if (opened !== source) return;
+  const answer = await fetch("/events", { signal: AbortSignal.timeout(SILENT_MS) }).catch(() => null);
+  if (opened !== source) return;
+  if (answer?.status === 401) return location.reload(); // to where the token is asked for
+  if (answer?.ok) {
+    answer.body.cancel();
+    return connect();
+  }
+  if (answer) say(await answer.text(), true);
+  setTimeout(retry, RETRY_MS, opened);
 }
 document.addEventListener("visibilitychange", connect);
 connect();

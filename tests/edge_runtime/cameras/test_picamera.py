@@ -1,7 +1,8 @@
 """picamera2 as its source shows it (raspberrypi/picamera2, request.py, Helpers.make_array): a YUV420 stream of size
-(w, h) becomes an array of shape (h·3/2, stride), padding left in; RGB888 one of (h, w, 3) in B, G, R order. Without a
-camera `Picamera2()` raises IndexError "list index out of range" (issue 1081), with a busy one RuntimeError "Camera
-__init__ sequence did not complete." (issue 166); `wait` with a number of seconds raises TimeoutError."""
+(w, h) becomes an array of shape (h·3/2, stride), padding left in; RGB888 one of (h, w, 3) in B, G, R order.
+`Picamera2()` raises RuntimeError: without its camera "No camera number 0 found", and its notify pipe stays open; with
+a busy one "Camera __init__ sequence did not complete." (issue 166). `global_camera_info()` lists USB cameras after
+the others. `wait` with a number of seconds raises TimeoutError."""
 
 import sys
 from types import ModuleType
@@ -12,13 +13,21 @@ import pytest
 from edge_emotion.edge_runtime.cameras.picamera import PiCapture, grey_plane
 from edge_emotion.edge_runtime.errors import DeviceError, RuntimeMissingError
 
+I2C = "/base/soc/i2c0mux/i2c@1"
+USB = "/base/soc/usb@7e980000/hub@1-1:1.0-046d:0825"
+
 
 class Camera:
     """A sensor of which libcamera pads rows to 64 bytes."""
 
+    attached: tuple[str, ...] = ()
     refusal: Exception | None = None
     silent: Exception | None = None
     last: "Camera"
+
+    @staticmethod
+    def global_camera_info() -> list[dict[str, Any]]:
+        return [{"Id": path, "Num": number} for number, path in enumerate(Camera.attached)]
 
     def __init__(self, number: int) -> None:
         if Camera.refusal:
@@ -67,6 +76,7 @@ def modules(monkeypatch: pytest.MonkeyPatch) -> None:
     libcamera.ColorSpace = type("ColorSpace", (), {"Sycc": staticmethod(lambda: "sYCC")})  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "picamera2", picamera2)
     monkeypatch.setitem(sys.modules, "libcamera", libcamera)
+    monkeypatch.setattr(Camera, "attached", (f"{I2C}/imx708@1a", f"{I2C}/imx219@10", USB))
     monkeypatch.setattr(Camera, "refusal", None)
     monkeypatch.setattr(Camera, "silent", None)
 
@@ -100,15 +110,23 @@ def test_full_range_and_the_frame_rate_are_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "message"),
+    ("attached", "number", "message"),
     [
-        (IndexError("list index out of range"), "rpicam-hello --list-cameras"),
-        (RuntimeError("Camera __init__ sequence did not complete."), "another program"),
+        ((), 0, "no CSI camera is found: .*rpicam-hello --list-cameras"),
+        ((USB,), 0, "no CSI camera is found"),
+        ((f"{I2C}/imx219@10", USB), 1, "no CSI camera 1 is found"),
     ],
 )
-def test_a_camera_that_is_absent_or_busy_says_what_to_do(error: Exception, message: str) -> None:
-    Camera.refusal = error
+def test_an_absent_camera_is_not_opened(attached: tuple[str, ...], number: int, message: str) -> None:
+    Camera.attached = attached
+    Camera.refusal = AssertionError("opened")
     with pytest.raises(DeviceError, match=message):
+        PiCapture(number=number)
+
+
+def test_a_busy_camera_says_what_to_do() -> None:
+    Camera.refusal = RuntimeError("Camera __init__ sequence did not complete.")
+    with pytest.raises(DeviceError, match="another program"):
         PiCapture()
 
 

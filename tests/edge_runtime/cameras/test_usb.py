@@ -102,6 +102,16 @@ def test_frames_come_until_the_driver_gives_none(device: Path) -> None:
         capture.grab()
 
 
+def test_an_empty_buffer_is_a_camera_that_gives_nothing(device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(self: Driver) -> tuple[bool, object]:  # what cap_v4l.cpp does with a buffer marked as erroneous
+        return True, cv2.imdecode(np.zeros(0, np.uint8), cv2.IMREAD_COLOR)
+
+    capture = UsbCapture(device)
+    monkeypatch.setattr(Driver, "read", read)
+    with pytest.raises(DeviceError, match="still plugged in"):
+        capture.grab()
+
+
 def test_a_busy_device_says_how_to_find_out_who_has_it(device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Driver, "opened", False)
     with pytest.raises(DeviceError, match=r"in use \(fuser .*video0"):

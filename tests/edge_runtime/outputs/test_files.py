@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from edge_emotion.edge_runtime.errors import DeviceError, OptionError, OutputError
-from edge_emotion.edge_runtime.outputs import aggregate, csv
+from edge_emotion.edge_runtime.outputs import aggregate, csv, video
 from edge_emotion.edge_runtime.outputs.aggregate import Aggregate
 from edge_emotion.edge_runtime.outputs.choice import open_outputs
 from edge_emotion.edge_runtime.outputs.jsonl import JsonLines
@@ -286,12 +286,12 @@ def picture(level: int = 0, size_wh: tuple[int, int] = (160, 120)) -> Image:
 
 
 def read_back(path: Path) -> tuple[list[Image], float]:
-    video = cv2.VideoCapture(str(path))
+    reader = cv2.VideoCapture(str(path))
     pictures: list[Image] = []
     while True:
-        found, image = video.read()
+        found, image = reader.read()
         if not found:
-            return pictures, video.get(cv2.CAP_PROP_FPS)
+            return pictures, reader.get(cv2.CAP_PROP_FPS)
         pictures.append(np.asarray(image, np.uint8))
 
 
@@ -325,6 +325,23 @@ def test_a_video_stays_in_time_when_the_camera_stutters(tmp_path: Path) -> None:
             output.write(result(frame, time_s=float(time_s)), picture())
     pictures, rate = read_back(tmp_path / "out.avi")
     assert len(pictures) / rate == pytest.approx(5.0, abs=0.3)  # 2 s, a second of nothing, 2 s
+
+
+def test_a_stream_that_begins_with_a_burst_has_the_rate_that_follows(tmp_path: Path) -> None:
+    times = [*np.arange(8) * 0.006, *(0.05 + np.arange(45) / 15)]
+    with AnnotatedVideo(tmp_path / "out.avi") as output:
+        for frame, time_s in enumerate(times):
+            output.write(result(frame, time_s=float(time_s)), picture())
+    assert read_back(tmp_path / "out.avi")[1] == pytest.approx(15, rel=0.01)
+
+
+def test_few_large_pictures_are_held_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video, "LOOK_AHEAD_BYTES", 8 * picture().nbytes)
+    with AnnotatedVideo(tmp_path / "out.avi") as output:
+        for frame in range(8):
+            assert len(output._held) == frame
+            output.write(result(frame, time_s=frame / 100), picture())
+        assert output._held == []
 
 
 def test_a_long_pause_of_the_camera_is_cut_out(tmp_path: Path) -> None:

@@ -649,6 +649,40 @@ def test_a_device_that_falls_silent_is_gone_too(web: WebOutput, film: Film, brow
     assert browser.evaluate("said[said.indexOf('silent') + 1]").startswith("no connection")
 
 
+def test_a_new_token_is_asked_for(film: Film, browser: Any) -> None:
+    with WebOutput("127.0.0.1:0", board=lambda: BOARD) as first:
+        watch(first, film, browser)
+    with WebOutput(f"127.0.0.1:{first.port}", token=TOKEN, board=lambda: BOARD):
+        browser.until("document.querySelector('input[name=token]') !== null")
+
+
+def test_a_page_too_many_says_so_and_comes_in_when_another_leaves(
+    web: WebOutput, film: Film, browser: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film(web, 1)
+    monkeypatch.setattr(web_app, "MOST_VIEWERS", 0)
+    browser.open(web.url)
+    browser.until("document.querySelector('#connection')?.textContent.includes('pages are open already')")
+    monkeypatch.setattr(web_app, "MOST_VIEWERS", 32)
+    browser.until("document.querySelector('#connection').textContent === 'live'")
+
+
+def test_minutes_are_drawn_when_nobody_is_in_view_any_more(web: WebOutput, make_result: Make, browser: Any) -> None:
+    web.write(make_result(faces=1), None)
+    web.write(make_result(1, faces=0), None)
+    web._live._timeline.append(Moment(0, 1, "happy", 0.9))
+    browser.open(web.url)
+    drawn = """(() => { const c = document.querySelector('#timeline'); if (!c.width) return false;
+        const accent = getComputedStyle(document.documentElement).getPropertyValue('--accent').trim();
+        const paint = document.createElement('canvas').getContext('2d'); paint.fillStyle = accent;
+        paint.fillRect(0, 0, 1, 1); const [r, g, b] = paint.getImageData(0, 0, 1, 1).data;
+        const p = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+        for (let i = 0; i < p.length; i += 4)
+          if (p[i] === r && p[i + 1] === g && p[i + 2] === b && p[i + 3] === 255) return true;
+        return false })()"""
+    browser.until(drawn)
+
+
 def test_a_viewer_that_comes_back_sees_the_minutes_at_once(web: WebOutput) -> None:
     web._live._timeline.append(Moment(0, 1, "happy", 0.9))
     connection, answer = follow(web, "/events")
@@ -715,7 +749,7 @@ def test_nothing_is_shown_for_longer_than_it_was_seen(
     now_s[0] += 3600  # the camera is gone
     browser.until(f"{text} === 'no face in the last five minutes'")
     assert browser.evaluate("document.querySelector('#timeline').getAttribute('aria-label')") == browser.evaluate(text)
-    browser.until("document.querySelector('#announce').textContent === 'no face in view'")
+    browser.until("document.querySelector('#announce').textContent === ''")
     assert browser.evaluate("document.querySelector('#picture').hidden")
 
 
