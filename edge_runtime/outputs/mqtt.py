@@ -7,8 +7,8 @@ import socket
 import ssl
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
 
@@ -22,7 +22,7 @@ from .output import Output
 from .summary import summarise
 
 EVERY_S = 1.0
-QUEUE_LENGTH = 60  # states; a minute without the broker
+TRUE_FOR_S = 3.0  # a state that is older says nothing of now, and its readers look at no clock
 CONNECT_WITHIN_S = 5.0
 RECONNECT_S = (1, 30)  # shortest and longest pause
 FLUSH_WITHIN_S = 0.6
@@ -32,10 +32,11 @@ KEEP_ALIVE_S = 30  # the broker tells "offline" after 1.5 times this, when the d
 
 
 class MqttOutput(Output):
-    """Publishes `TOPIC/status` (online, offline: the last will) and `TOPIC/state`, both retained, and discovery.
+    """Publishes `TOPIC/status` (online, offline: the last will) and discovery, both retained, and `TOPIC/state`.
 
-    A broker that is away is waited for: states queue, the oldest are dropped and counted in `dropped`. A broker that
-    refuses at the start (user, password, certificate) raises OutputError, because waiting would not mend it.
+    A state is not retained: each is old after a second, and no face outlives the run on the broker. A broker that is
+    away is waited for, and gets the newest state alone, unless that too is older than TRUE_FOR_S. A broker that refuses
+    at the start (user, password, certificate) raises OutputError, because waiting would not mend it.
     """
 
     needs_image = False
@@ -45,18 +46,17 @@ class MqttOutput(Output):
         address: MqttAddress,
         labels: Sequence[str],
         every_s: float = EVERY_S,
-        queue_length: int = QUEUE_LENGTH,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not find_spec("paho"):
             raise RuntimeMissingError("--mqtt needs paho-mqtt: pip install './edge-emotion[mqtt]' (your clone)")
         self.address = address
-        self.dropped = 0
+        self._state_topic, self._status_topic = f"{address.topic}/state", f"{address.topic}/status"
         self._announcement = discovery(address.node, address.topic, labels)
         self._every_s, self._clock = every_s, clock
         self._due, self._frames, self._since = clock(), 0, clock()
-        self._queue: deque[str] = deque()
-        self._queue_length = queue_length
+        self._newest: tuple[float, str] | None = None  # when it was seen, and what waits to be sent
+        self._under_way = False  # a state that has not left this machine
         self._changed = threading.Condition()
         self._unacknowledged: dict[int, str] = {}  # number → topic of what each connection begins with
         self._connected = False
@@ -66,17 +66,14 @@ class MqttOutput(Output):
         self._started = False
         self._closing = False
         self._refusal: str | None = None
-        self._acknowledged: deque[int] = deque(maxlen=64)  # message numbers
         context = _tls_context(address) if address.tls else None
         reachable = _probe(address, context)
         self._client = self._make_client(context)
         self._connect(reachable)
-        self._sender = threading.Thread(target=self._send_all, name="mqtt", daemon=True)
-        self._sender.start()
         self._started = True
 
     def write(self, result: FrameResult, image: Image | None) -> None:
-        """Once a second, queue what this frame shows."""
+        """Once a second, send what this frame shows; while that cannot be, it takes the place of what waits."""
         now = self._clock()
         self._frames += 1
         if now < self._due:
@@ -84,23 +81,21 @@ class MqttOutput(Output):
         rate = self._frames / (now - self._since) if now > self._since else 0.0
         self._due, self._frames, self._since = now + self._every_s, 0, now
         with self._changed:
-            if len(self._queue) >= self._queue_length:
-                self._queue.popleft()
-                self.dropped += 1
-            self._queue.append(self._state(result, rate))
-            self._changed.notify()
+            self._newest = now, self._state(result, rate)
+        self._send()
 
     def close(self) -> None:
-        """Send what is queued if the broker is there, say "offline", and leave; at most FLUSH_WITHIN_S."""
+        """Send what waits if the broker is there, say "offline", and leave; at most FLUSH_WITHIN_S."""
         if self._closing:
             return
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
         deadline = time.monotonic() + FLUSH_WITHIN_S
-        self._sender.join(FLUSH_WITHIN_S / 2)
+        with self._changed:
+            self._closing, self._under_way = True, False  # no time to wait for the state before
+        self._send()
         if self._connected:
-            self._publish("status", "offline", max(0.05, deadline - time.monotonic()))
+            last = self._client.publish(self._status_topic, "offline", qos=1, retain=True)
+            with suppress(RuntimeError):  # gone in this moment
+                last.wait_for_publish(FLUSH_WITHIN_S / 2)
         self._client.disconnect()
         stopping = threading.Thread(target=self._client.loop_stop, daemon=True)  # joins a thread that may be connecting
         stopping.start()
@@ -115,30 +110,21 @@ class MqttOutput(Output):
             "confidence": round(summary.confidence, 4),
             "probabilities": {label: round(p, 4) for label, p in (summary.probabilities or {}).items()},
             "frames_per_s": round(rate, 1),
-            "dropped": self.dropped,
         }
         return json.dumps(state, separators=(",", ":"), allow_nan=False)
 
-    # ---- the sender's thread
-
-    def _send_all(self) -> None:
-        while True:
-            with self._changed:
-                while not (self._connected and self._queue) and not self._closing:
-                    self._changed.wait()
-                if not self._connected or not self._queue:
-                    return
-                state = self._queue.popleft()
-            # One at a time, each acknowledged: only one is under way when the broker goes, and paho sends that again.
-            self._publish("state", state, None)
-
-    def _publish(self, name: str, payload: str, timeout_s: float | None) -> None:
-        # Never inside the lock: paho calls back with its own lock held.
-        number = self._client.publish(f"{self.address.topic}/{name}", payload, qos=1, retain=True).mid
+    def _send(self) -> None:
+        """Send the newest state when the one before has left: on a slow line none pile up."""
         with self._changed:
-            self._changed.wait_for(
-                lambda: number in self._acknowledged or (self._closing and not self._connected), timeout_s
-            )
+            if self._newest is None or not self._connected or self._under_way:
+                return
+            (seen_at, state), self._newest = self._newest, None
+            if self._clock() - seen_at > TRUE_FOR_S:
+                return
+            self._under_way = True
+        # paho's thread does the sending. Never inside the lock: paho calls back with its own lock held. QoS 0: a state
+        # that is lost is not repeated, the next one is truer.
+        self._client.publish(self._state_topic, state, qos=0)
 
     # ---- the connection, and what paho's thread calls
 
@@ -147,7 +133,7 @@ class MqttOutput(Output):
         from paho.mqtt.enums import CallbackAPIVersion
 
         client = Client(CallbackAPIVersion.VERSION2, client_id=f"edge-emotion-{self.address.node}")
-        client.will_set(f"{self.address.topic}/status", "offline", qos=1, retain=True)
+        client.will_set(self._status_topic, "offline", qos=1, retain=True)
         client.reconnect_delay_set(*RECONNECT_S)
         client.connect_timeout = CONNECT_WITHIN_S
         if self.address.user is not None:
@@ -188,18 +174,20 @@ class MqttOutput(Output):
             return
         # Every time: a broker that keeps nothing on disk has forgotten them. What it never acknowledged paho repeats.
         under_way = set(self._unacknowledged.values())
-        for topic, payload in {**self._announcement, f"{self.address.topic}/status": "online"}.items():
+        for topic, payload in {**self._announcement, self._status_topic: "online"}.items():
             if topic not in under_way:
                 self._unacknowledged[client.publish(topic, payload, qos=1, retain=True).mid] = topic
         with self._changed:
             self._connected, self._connected_at, self._refusal = True, self._clock(), None
+            self._under_way = False
             self._changed.notify_all()
+        self._send()
 
     def _on_publish(self, client: Any, userdata: Any, number: int, reason: Any, properties: Any) -> None:
         with self._changed:
-            self._unacknowledged.pop(number, None)
-            self._acknowledged.append(number)
-            self._changed.notify_all()
+            if self._unacknowledged.pop(number, None) is None:  # a state
+                self._under_way = False
+        self._send()
 
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         with self._changed:
@@ -210,7 +198,6 @@ class MqttOutput(Output):
                 self._lost_soon = 0 if held else self._lost_soon + 1
             often = lost and self._lost_soon == LOST_OFTEN
             self._connected, self._told_gone = False, self._told_gone or lost
-            self._changed.notify_all()
         if news:
             console.note(f"{self.address} is gone ({reason}): trying again until it is back")
         if often:

@@ -14,14 +14,16 @@ NO_FACE = "none"
 """State of the dominant expression while no face is in view."""
 EXPIRE_AFTER_S = 30
 """Without a frame for so long the sensors are unavailable: the camera is gone, though the program runs."""
+GONE = "dropped"
+"""Key of a sensor that earlier versions had."""
 
 
 def discovery(node: str, topic: str, labels: Sequence[str], prefix: str = "homeassistant") -> dict[str, str]:
     """Topic → JSON payload, one sensor each (https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery).
 
-    Sensors: faces, dominant expression, one probability a label, and for diagnosis frame rate and dropped messages.
-    The keys of the payload are Home Assistant's own. An empty payload takes away the sensor of an emotion that is not
-    among the labels: an earlier run with other classes may have left it.
+    Sensors: faces, dominant expression, one probability a label, and for diagnosis the frame rate. The keys of the
+    payload are Home Assistant's own. An empty payload takes away a sensor that an earlier run may have left: of an
+    emotion that is not among the labels, or of an earlier version.
     """
     sensors: dict[str, dict[str, Any]] = {
         "faces": {
@@ -46,13 +48,6 @@ def discovery(node: str, topic: str, labels: Sequence[str], prefix: str = "homea
             "entity_category": "diagnostic",
             "value_template": "{{ value_json.frames_per_s }}",
         },
-        "dropped": {
-            "name": "Dropped messages",
-            "icon": "mdi:tray-remove",
-            "state_class": "total_increasing",
-            "entity_category": "diagnostic",
-            "value_template": "{{ value_json.dropped }}",
-        },
     }
     common: Mapping[str, Any] = {
         "state_topic": f"{topic}/state",
@@ -61,10 +56,14 @@ def discovery(node: str, topic: str, labels: Sequence[str], prefix: str = "homea
         "device": {"identifiers": [f"edge_emotion_{node}"], "name": f"edge-emotion {node}", "model": "edge-emotion"},
         "origin": {"name": "edge-emotion", "sw_version": version("edge-emotion")},
     }
-    payloads = {f"probability_{emotion}": "" for emotion in EMOTIONS} | {
-        key: json.dumps({**sensor, "unique_id": f"edge_emotion_{node}_{key}", **common}, separators=(",", ":"))
-        for key, sensor in sensors.items()
-    }
+    payloads = (
+        {f"probability_{emotion}": "" for emotion in EMOTIONS}
+        | {GONE: ""}
+        | {
+            key: json.dumps({**sensor, "unique_id": f"edge_emotion_{node}_{key}", **common}, separators=(",", ":"))
+            for key, sensor in sensors.items()
+        }
+    )
     return {f"{prefix}/sensor/edge_emotion_{node}/{key}/config": payload for key, payload in payloads.items()}
 
 

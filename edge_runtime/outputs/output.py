@@ -16,8 +16,8 @@ class ViewerClosed(Exception):  # noqa: N818 (it is none)
 class Output(Protocol):
     """Takes results as they come. A context manager; `close` flushes and releases.
 
-    `write` never blocks the camera: an output that can be slow (network, disk, viewer) queues and counts its drops.
-    An implementation names this class as its base, which gives it the context manager.
+    `write` never blocks the camera: an output that can be slow queues and counts its drops (disk) or keeps the
+    newest alone (network, viewer). An implementation names this class as its base, which gives it the context manager.
     """
 
     needs_image: bool

@@ -1,4 +1,4 @@
-"""Against a real mosquitto, started, killed and started again by the tests."""
+"""Against a real mosquitto, started, killed and started again by the tests, and against one that can be silent."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -57,6 +58,66 @@ class Broker:
             self._process = None
 
 
+class SilentBroker:
+    """Takes one connection after the other, keeps what comes, and acknowledges it only when told to."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, str]] = []
+        self.acknowledges = False
+        self._changed = threading.Condition()
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._server.getsockname()[1])
+        self._connection: socket.socket | None = None
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):  # closed
+            while True:
+                self._connection, _ = self._server.accept()
+                with (
+                    self._connection as connection,
+                    suppress(OSError, IndexError),
+                    connection.makefile("rb") as packets,
+                ):
+                    while head := packets.read(1):
+                        self._take(connection, head[0], packets)
+
+    def _take(self, connection: socket.socket, head: int, packets: Any) -> None:
+        length = shift = 0
+        while True:  # seven bits a byte, the least first
+            more = packets.read(1)[0]
+            length |= (more & 127) << shift
+            shift += 7
+            if more < 128:
+                break
+        body = packets.read(length)
+        if head >> 4 == 1:  # CONNECT
+            connection.sendall(b"\x20\x02\x00\x00")
+        elif head >> 4 == 3:  # PUBLISH
+            end = 2 + int.from_bytes(body[:2])
+            number = body[end : end + 2] if head & 6 else b""  # none with QoS 0
+            with self._changed:
+                self.messages.append((body[2:end].decode(), body[end + len(number) :].decode()))
+                self._changed.notify_all()
+            if number and self.acknowledges:
+                connection.sendall(b"\x40\x02" + number)
+
+    def until(self, told: Callable[[list[tuple[str, str]]], bool]) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: told(self.messages), 30), self.messages[-5:]
+
+    def faces(self) -> list[int]:
+        return [json.loads(payload)["faces"] for topic, payload in self.messages if topic == "t/state"]
+
+    def drop(self) -> None:
+        assert self._connection
+        self._connection.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)  # ends `accept`
+        self._server.close()
+
+
 class Listener:
     """A second client that keeps all it gets."""
 
@@ -66,12 +127,15 @@ class Listener:
 
         self.messages: list[tuple[str, str, bool]] = []
         self._changed = threading.Condition()
+        subscribed = threading.Event()
         self._client = Client(CallbackAPIVersion.VERSION2)
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = lambda client, *_: client.subscribe("#", qos=1)
+        self._client.on_subscribe = lambda *_: subscribed.set()
         self._client.on_message = self._take
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
+        assert subscribed.wait(30)
 
     def _take(self, client: Any, userdata: Any, message: Any) -> None:
         with self._changed:
@@ -110,6 +174,13 @@ def listener(broker: Broker) -> Iterator[Listener]:
     made.close()
 
 
+@pytest.fixture
+def silent() -> Iterator[SilentBroker]:
+    made = SilentBroker()
+    yield made
+    made.close()
+
+
 def address(port: int, **more: Any) -> MqttAddress:
     return MqttAddress("127.0.0.1", port, more.pop("tls", False), "t", "pi", **more)
 
@@ -117,6 +188,20 @@ def address(port: int, **more: Any) -> MqttAddress:
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         return int(free.getsockname()[1])
+
+
+def until(true: Callable[[], bool]) -> None:
+    for _ in range(1500):
+        if true():
+            return
+        time.sleep(0.02)
+    pytest.fail("never true")
+
+
+def kept_by_paho(out: MqttOutput, topic: str) -> int:
+    """How many messages to a topic wait in paho for being sent or acknowledged."""
+    with out._client._out_message_mutex:
+        return sum(message.topic == topic for message in out._client._out_messages.values())
 
 
 def output(port: int, **more: Any) -> MqttOutput:
@@ -130,14 +215,32 @@ def test_status_state_and_discovery(broker: Broker, listener: Listener, make_res
         out.write(make_result(faces=0), None)
         listener.until(lambda told: sum(topic == "t/state" for topic, *_ in told) == 2)
         first, second = listener.states()
-        assert (first["faces"], first["dominant"], first["confidence"], first["dropped"]) == (2, "happy", 0.8, 0)
+        assert (first["faces"], first["dominant"], first["confidence"]) == (2, "happy", 0.8)
         assert first["probabilities"] == {"angry": 0.1, "happy": 0.8, "neutral": 0.1}
         assert (second["faces"], second["dominant"], second["probabilities"]) == (0, "none", {})
         found = [json.loads(p) for topic, p, _ in listener.messages if p and topic.startswith("homeassistant/sensor/")]
         assert {"Faces", "Apparent expression", "Apparently angry"} <= {sensor["name"] for sensor in found}
     listener.until(lambda told: ("t/status", "offline", False) in told)
-    late = Listener(broker.port)  # all of it is kept by the broker
-    late.until(lambda told: {"t/status", "t/state"} <= {topic for topic, _, retained in told if retained})
+
+
+@needs_broker
+@pytest.mark.parametrize("ended", ["in order", "by a power failure"])
+def test_no_face_outlives_the_run_on_the_broker(
+    broker: Broker, listener: Listener, make_result: Make, ended: str
+) -> None:
+    out = output(broker.port)
+    out.write(make_result(faces=1), None)
+    listener.until(lambda told: any(topic == "t/state" for topic, *_ in told))
+    if ended == "by a power failure":
+        out._client.socket().shutdown(socket.SHUT_RDWR)
+        listener.until(lambda told: ("t/status", "offline", False) in told)
+    out.close()
+    listener.until(lambda told: told[-1] == ("t/status", "offline", False))
+    late = Listener(broker.port)
+    late.until(lambda told: ("t/status", "offline", True) in told and any("config" in topic for topic, *_ in told))
+    listener._client.publish("t/end", "")  # after all that the broker keeps
+    late.until(lambda told: told[-1][0] == "t/end")
+    assert late.states() == []
     late.close()
 
 
@@ -155,42 +258,93 @@ def test_a_device_that_vanishes_is_told_by_its_last_will(broker: Broker, listene
 def test_the_broker_is_killed_and_comes_back(
     broker: Broker, make_result: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with output(broker.port, queue_length=5) as out:
-        out.write(make_result(0), None)
-        for _ in range(500):
-            if not out._queue and out._acknowledged:
-                break
-            time.sleep(0.02)
+    with output(broker.port, clock=lambda: 0.0) as out:
+        out.write(make_result(faces=0), None)
+        until(lambda: not out._under_way)
+        listening = threading.Event()
+        out._client.on_pre_connect = lambda *_: listening.wait(30)  # who comes first would be chance
         broker.kill()
-        for _ in range(500):
-            if not out._connected:
-                break
-            time.sleep(0.02)
+        until(lambda: not out._connected)
         for i in range(20):
             out.write(make_result(i, faces=i), None)
-        assert len(out._queue) == 5
-        assert out.dropped == 15
+        assert kept_by_paho(out, "t/state") == 0
         broker.start()  # it has forgotten everything
         listener = Listener(broker.port)
-        listener.until(lambda told: any(topic == "t/state" and '"faces":19' in payload for topic, payload, _ in told))
+        listening.set()
+        listener.until(lambda told: any(topic == "t/state" for topic, *_ in told))
+        listener.until(lambda told: ("t/status", "online", False) in told)
         listener.until(lambda told: any(topic.startswith("homeassistant/") for topic, *_ in told))
-        assert [state["faces"] for state in listener.states()][-1] == 19  # the newest is what stays
         out.write(make_result(faces=3), None)
         listener.until(lambda told: told[-1][0] == "t/state" and '"faces":3' in told[-1][1])
-        assert listener.states()[-1]["dropped"] == 15
+        assert [state["faces"] for state in listener.states()] == [19, 3]
         listener.close()
     assert "is gone" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("away_s", "faces"), [(2.0, [4]), (20.0, [])])
+def test_after_an_outage_only_what_is_still_true_is_sent(
+    silent: SilentBroker, make_result: Make, away_s: float, faces: list[int]
+) -> None:
+    silent.acknowledges = True
+    now = [0.0]
+    with output(silent.port, clock=lambda: now[0]) as out:
+        until(lambda: not out._unacknowledged)
+        comes = threading.Event()
+        out._client.on_pre_connect = lambda *_: comes.wait(30)
+        silent.drop()
+        until(lambda: not out._connected)
+        for i in range(5):
+            out.write(make_result(i, faces=i), None)
+        now[0] += away_s  # the camera is gone as well
+        silent.messages.clear()
+        comes.set()
+        silent.until(lambda told: ("t/status", "online") in told)
+        until(lambda: out._connected)
+    silent.until(lambda told: told[-1] == ("t/status", "offline"))
+    assert silent.faces() == faces
+
+
+def test_a_broker_that_acknowledges_nothing(silent: SilentBroker, make_result: Make) -> None:
+    with output(silent.port, clock=lambda: 0.0) as out:
+        out.write(make_result(faces=1), None)
+        silent.until(lambda _: silent.faces() == [1])
+        silent.drop()
+        silent.until(lambda told: told.count(("t/status", "online")) == 2)
+        until(lambda: out._connected)
+        out.write(make_result(faces=2), None)
+        silent.until(lambda _: 2 in silent.faces())
+        assert kept_by_paho(out, "t/state") == 0
+    silent.until(lambda told: told[-1] == ("t/status", "offline"))
+    assert silent.faces() == [1, 2]
+
+
+def test_a_slow_line_gets_the_newest_whenever_one_has_left(make_result: Make) -> None:
+    sent: list[int] = []
+
+    class Client:
+        def publish(self, topic: str, payload: str, **_: Any) -> None:
+            sent.append(json.loads(payload)["faces"])
+
+    with output(free_port()) as out:
+        real, out._client, out._connected = out._client, Client(), True
+        for i in range(5):
+            out.write(make_result(i, faces=i), None)
+        assert sent == [0]
+        out._on_publish(None, None, 1, None, None)
+        assert sent == [0, 4]
+        out._on_publish(None, None, 2, None, None)
+        assert sent == [0, 4]
+        out._client, out._connected = real, False
+
+
 def test_a_broker_that_is_not_there_is_waited_for(make_result: Make, capsys: pytest.CaptureFixture[str]) -> None:
-    out = output(free_port(), queue_length=3)
+    out = output(free_port())
     for i in range(5):
         out.write(make_result(i), None)
-    assert out.dropped == 2
+    assert kept_by_paho(out, "t/state") == 0
     out.close()
     out.close()
     assert "does not answer" in capsys.readouterr().err
-    assert not out._sender.is_alive()
 
 
 def test_a_broker_that_drops_each_connection_is_not_flooded(capsys: pytest.CaptureFixture[str]) -> None:
@@ -239,12 +393,15 @@ def test_two_devices_of_one_name_are_told(broker: Broker, capsys: pytest.Capture
 
 
 @needs_broker
-def test_a_broker_that_starts_later_gets_what_was_queued(tmp_path: Path, make_result: Make) -> None:
+def test_a_broker_that_starts_later_gets_the_newest(tmp_path: Path, make_result: Make) -> None:
     broker = Broker(tmp_path)
-    with output(broker.port) as out:
+    with output(broker.port, clock=lambda: 0.0) as out:
+        listening = threading.Event()
+        out._client.on_pre_connect = lambda *_: listening.wait(30)
         out.write(make_result(faces=4), None)
         broker.start()
         listener = Listener(broker.port)
+        listening.set()
         listener.until(lambda told: any(topic == "t/state" and '"faces":4' in payload for topic, payload, _ in told))
         listener.close()
     broker.kill()
@@ -297,18 +454,18 @@ def test_tls_to_a_broker_without(broker: Broker) -> None:
         MqttOutput(address(broker.port, tls=True), ("a", "b"))
 
 
-@needs_broker
-def test_once_a_second_whatever_the_frame_rate_and_the_wall_clock(broker: Broker, make_result: Make) -> None:
+def test_once_a_second_whatever_the_frame_rate_and_the_wall_clock(make_result: Make) -> None:
     now = [0.0]
-    with MqttOutput(address(broker.port), ("a", "b"), every_s=1.0, clock=lambda: now[0]) as out:
-        out._connected = False  # keep what is queued
+    states: list[dict[str, Any]] = []
+    with MqttOutput(address(free_port()), ("a", "b"), every_s=1.0, clock=lambda: now[0]) as out:
         for i in range(100):
             out.write(make_result(i), None)
+            if out._newest:
+                states.append(json.loads(out._newest[1]))
+                out._newest = None
             now[0] += 0.04
-        states = [json.loads(state) for state in out._queue]
-        assert len(states) == 4
-        assert [state["frames_per_s"] for state in states[1:]] == [25.0] * 3
-        out._queue.clear()
+    assert len(states) == 4
+    assert [state["frames_per_s"] for state in states[1:]] == [25.0] * 3
 
 
 @needs_broker
@@ -322,7 +479,7 @@ def test_a_wall_clock_that_jumps_back_holds_nothing_up(
     with MqttOutput(address(broker.port), ("a", "b"), every_s=1.0, clock=lambda: now[0]) as out:
         for i in range(3):
             out.write(make_result(faces=i), None)
+            listener.until(lambda _, sent=i + 1: len(listener.states()) == sent)  # type: ignore[misc]
             now[0] += 1.0
             wall[0] -= timedelta(hours=1)  # the network's time came late, and the board had been ahead
-        listener.until(lambda told: sum(topic == "t/state" for topic, *_ in told) == 3)
     assert [(state["faces"], state["time"][11:13]) for state in listener.states()] == [(0, "12"), (1, "11"), (2, "10")]

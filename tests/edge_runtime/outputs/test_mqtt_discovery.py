@@ -17,7 +17,7 @@ def sensors() -> dict[str, dict[str, Any]]:
 
 
 def test_topics_and_ids_are_what_home_assistant_accepts(sensors: dict[str, dict[str, Any]]) -> None:
-    assert len(sensors) == 2 + len(LABELS) + 2
+    assert len(sensors) == 2 + len(LABELS) + 1
     for topic in sensors:
         assert re.fullmatch(r"homeassistant/sensor/[a-zA-Z0-9_-]+/[a-zA-Z0-9_-]+/config", topic)
     ids = [sensor["unique_id"] for sensor in sensors.values()]
@@ -32,7 +32,7 @@ def test_topics_and_ids_are_what_home_assistant_accepts(sensors: dict[str, dict[
 @pytest.mark.parametrize("labels", [("快乐", "悲伤", "愤怒"), ("a b", "a-b", "a_b"), ("Happy", "happy", "mürrisch")])
 def test_each_label_has_a_sensor_of_its_own(labels: tuple[str, ...]) -> None:
     found = {topic: payload for topic, payload in discovery("pi", "t", labels).items() if payload}
-    assert len(found) == 2 + len(labels) + 2
+    assert len(found) == 2 + len(labels) + 1
     assert len({json.loads(payload)["unique_id"] for payload in found.values()}) == len(found)
     assert all(re.fullmatch(r"homeassistant/sensor/[a-zA-Z0-9_-]+/[a-zA-Z0-9_-]+/config", topic) for topic in found)
 
@@ -41,11 +41,13 @@ def test_the_sensor_of_a_plain_label_is_named_by_it() -> None:
     assert "homeassistant/sensor/edge_emotion_pi/probability_happy/config" in discovery("pi", "t", ("happy", "sad"))
 
 
-def test_sensors_of_other_emotions_are_taken_away() -> None:
+def test_sensors_of_other_emotions_and_of_earlier_versions_are_taken_away() -> None:
     found = discovery("pi", "t", ("angry", "happy", "calm"))
     gone = [topic.split("/")[3] for topic, payload in found.items() if not payload]
-    assert gone == [f"probability_{emotion}" for emotion in ("disgust", "fear", "neutral", "sad", "surprise")]
-    assert "" not in discovery("pi", "t", EMOTIONS).values()
+    others = [f"probability_{emotion}" for emotion in ("disgust", "fear", "neutral", "sad", "surprise")]
+    assert gone == [*others, "dropped"]
+    empty = [topic for topic, payload in discovery("pi", "t", EMOTIONS).items() if not payload]
+    assert empty == ["homeassistant/sensor/edge_emotion_pi/dropped/config"]
 
 
 @pytest.mark.parametrize("label", ["\N{GRINNING FACE}", 'so "happy"', "快乐", "back\\slash"])
@@ -63,7 +65,6 @@ def test_templates_give_what_the_state_holds(sensors: dict[str, dict[str, Any]])
         "dominant": "very happy",
         "probabilities": {"angry": 0.1, "very happy": 0.8249, "neutral": 0.0751},
         "frames_per_s": 24.5,
-        "dropped": 3,
     }
     nobody = {**seen, "faces": 0, "dominant": "none", "probabilities": {}}
 
@@ -80,7 +81,6 @@ def test_templates_give_what_the_state_holds(sensors: dict[str, dict[str, Any]])
         "Apparently very happy": "82.5",
         "Apparently neutral": "7.5",
         "Frame rate": "24.5",
-        "Dropped messages": "3",
     }
     assert shown(nobody)["Apparently angry"] == "None"  # Home Assistant's "unknown"
     assert shown({**seen, "probabilities": {"calm": 1.0}})["Apparently angry"] == "None"  # a run with other labels
