@@ -110,11 +110,13 @@ def analyse(float_file: bytes, int8_file: bytes, spec: InputSpec, images: Pixels
 def tensors_of(float_file: bytes, names: Sequence[str]) -> tuple[str, ...]:
     """The output tensors of the layers of these names. Raises OptionError for one that is not there."""
     graph = read_graph(float_file)
-    known = {_name(graph, op): graph.tensors[op.outputs[0]].name for op in graph.operators}
+    known: dict[str, list[str]] = {}  # layers of nested models may share a name
+    for op in graph.operators:
+        known.setdefault(_name(graph, op), []).append(graph.tensors[op.outputs[0]].name)
     for name in names:
         if name not in known:
             raise OptionError(f"--keep-float: there is no layer {name!r}: {nearest(name, tuple(known))}")
-    return tuple(known[name] for name in names)
+    return tuple(tensor for name in names for tensor in known[name])
 
 
 def short_name(tensor: str) -> str:

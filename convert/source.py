@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -68,7 +69,8 @@ def open_source(path: Path, declared: ModelMetadata | None = None) -> Source:
     declared: labels and input of a model that carries none; for one that does, declared values win. A softmax at the
     end of a Keras model is taken off, so that the file gives logits; its `logit_bias` is added to them.
     Raises ModelError: cannot be loaded, several inputs or outputs, an input that is not one image of a known size,
-    outputs that do not fit the labels, weights that are not finite, a logit bias for probabilities.
+    outputs that do not fit the labels, weights that are not finite, a logit bias for probabilities, operators that
+    TensorFlow cannot run here.
     """
     metadata = metadata_of(path, declared)
     source = _open_saved_model(path, metadata) if path.is_dir() else _open_keras(path, metadata)
@@ -213,8 +215,14 @@ def _check_metadata(
 
 def _kind_of_outputs(source: Source, path: Path) -> Literal["logits", "probabilities"]:
     """Found out on noise rather than believed: rows that are not negative and sum to 1 are probabilities."""
+    import tensorflow as tf
+
     noise = np.random.default_rng(0).integers(0, 256, (4, *source.metadata.input.shape), np.uint8)
-    values = source.outputs(noise)
+    try:
+        values = source.outputs(noise)
+    except tf.errors.OpError as error:  # such as an operator that a CPU lacks
+        reason = re.sub(r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*?\]", "", error.message)  # less the names of graph nodes
+        raise ModelError(f"{path} cannot be run here: {' '.join(reason.split())[:300]}") from error
     if not np.isfinite(values).all():
         raise ModelError(f"{path} gives outputs that are not finite (NaN or infinity): train it anew")
     return "probabilities" if are_probabilities(values) else "logits"

@@ -57,7 +57,8 @@ class EpochResult:
 class Checkpoint:
     """A run after its last finished epoch: history, the network's weights, and the optimiser's variables.
 
-    weights are in `get_weights` order, raw and not averaged; the averages are among the optimiser's variables.
+    weights are in `get_weights` order, raw and not averaged; the averages are among the optimiser's variables. The
+    random states of dropout follow the weights.
     """
 
     history: list[EpochResult] = field(default_factory=list)

@@ -23,7 +23,6 @@ from .checkpoint import MODEL_FILE, RESUME_FILE, EpochResult, read_history
 from .config import PRECISIONS, TEACHER_VIEWS, TEACHER_WEIGHT, VOTES_WEIGHT, TrainConfig
 from .keras_model import import_keras
 from .presets import PRESETS, Preset, adjusted, fine_tuning, get_preset, quantisation_aware
-from .record import check_same_models, check_same_run
 from .run_data import RunData, load_data
 from .runs import RUN_FILE, default_folder, newest_unfinished, read_run
 from .transfer import read_metadata, resolve_source
@@ -143,11 +142,7 @@ def train(
             with console.progress("decoding") as bar:
                 run_data = load_data(dataset, config, bar)
             check_writable(out)
-            trained = (out / RESUME_FILE).exists()
-            if resume and not trained:  # it was stopped in its first epoch, and begins again with what it began with
-                check_same_run(out, config, run_data)
-                check_same_models(out)
-            train_and_plot(config, run_data, out, say, resume=trained)
+            train_and_plot(config, run_data, out, say, resume=resume)
         except KeyboardInterrupt:
             _interrupted(out)
             raise typer.Exit(INTERRUPTED) from None

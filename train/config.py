@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..edge_runtime.errors import OptionError
+from .architectures import MobileNet
 from .presets import Preset
 
 TEACHER_WEIGHT, VOTES_WEIGHT = 0.5, 0.5
@@ -22,9 +23,9 @@ class TrainConfig:
 
     limit: images a class for (training, validation); None keeps all. initial: `.keras` file whose weights to start
     from. teachers: model files whose mean probabilities make up teacher_weight of the targets, for each of
-    teacher_views augmented copies of an image, or with 0 for the image and its mirror image; votes: CSV of annotators'
-    votes that make up votes_weight of them (see `targets`). qat: train the folded network while it rounds as int8 does
-    (see `rounding`).
+    teacher_views augmented copies of an image (without augmentation for the image as it is), or with 0 for the image
+    and its mirror image; votes: CSV of annotators' votes that make up votes_weight of them (see `targets`). qat: train
+    the folded network while it rounds as int8 does (see `rounding`).
     """
 
     preset: Preset
@@ -50,6 +51,13 @@ class TrainConfig:
             raise OptionError(f"the views of teachers are 0 or more, got {self.teacher_views}")
         if self.qat and not self.initial:
             raise OptionError("--qat goes on with a trained model: name it with --from")
+        architecture = self.preset.architecture
+        if isinstance(architecture, MobileNet) and architecture.frozen and not self.initial:
+            raise OptionError(
+                f"the first {architecture.frozen} convolutions of {self.preset.name} keep the weights they begin with: "
+                "start from trained ones with --from START.keras (made by python -m edge_emotion.train.face_weights), "
+                "or train all with --set architecture.frozen=0"
+            )
 
     @property
     def soft(self) -> bool:

@@ -58,9 +58,11 @@ def read_weights(manifest: Path) -> Weights:
             raw = b"".join((manifest.parent / path).read_bytes() for path in group["paths"])
             offset = 0
             for weight in group["weights"]:
-                dtype = np.dtype(weight.get("quantization", weight)["dtype"]).newbyteorder("<")
+                kept = {"scale": 1.0, "min": 0.0, **weight.get("quantization", weight)}  # half floats have no scale
+                dtype = np.dtype(kept["dtype"]).newbyteorder("<")
                 values = np.frombuffer(raw, dtype, math.prod(weight["shape"]), offset)
-                weights[weight["name"]] = values.reshape(weight["shape"]).astype(np.float32)
+                real = values.astype(np.float32) * kept["scale"] + kept["min"]
+                weights[weight["name"]] = real.reshape(weight["shape"])
                 offset += values.nbytes
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"cannot read the weights of {manifest}: {error}") from error
@@ -100,7 +102,8 @@ def face_network(weights: Weights, images: Split) -> Any:
             layer.set_weights([kernels[layer.name]])
         elif name in kernels:
             values = ops.convert_to_numpy(x)
-            mean, variance = values.mean(axis=(0, 1, 2)), values.var(axis=(0, 1, 2))
+            # float32 would add the millions of values of a channel one by one, and lose the last ones
+            mean, variance = (statistic(values, axis=(0, 1, 2), dtype=np.float64) for statistic in (np.mean, np.var))
             gamma = factors[name] * np.sqrt(variance + layer.epsilon)
             layer.set_weights([gamma, offsets[name] + factors[name] * mean, mean, variance])
         x = layer(x)

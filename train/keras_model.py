@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +71,13 @@ def load(path: Path) -> Any:
 def save(model: Any, path: Path, metadata: ModelMetadata) -> None:
     """Save without optimiser, with the metadata inside, so that `path` only ever holds a whole file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(".saving-*"):  # by a process that was killed here
-        shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
-        partial = Path(folder) / "model.keras"
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.keras")
+    try:
         model.save(partial)
         model_metadata.embed_in_keras(partial, metadata)
         os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 class KerasClassifier:

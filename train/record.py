@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -78,10 +79,11 @@ def check_same_run(out: Path, config: TrainConfig, data: RunData) -> None:
             raise EdgeEmotionError(f"{out} was {done} on other images than {data.dataset.path} now gives: train anew")
 
 
-def check_same_models(out: Path) -> None:
-    """Raise EdgeEmotionError unless the models that the run in `out` starts and learns from are still those."""
-    for path, digest in read_run(out).get("models", {}).items():
-        if not Path(path).exists() or _sha256(path) != digest:
+def check_same_models(out: Path, models: Iterable[str]) -> None:
+    """Raise EdgeEmotionError unless these, of the models that the run in `out` began with, are still what they were."""
+    recorded = read_run(out).get("models", {})
+    for path in models:
+        if path in recorded and not (Path(path).exists() and _sha256(path) == recorded[path]):
             raise EdgeEmotionError(f"{out} began with another {path} than is there now: train anew")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..edge_runtime.errors import EdgeEmotionError
-from .checkpoint import RESUME_FILE
+from .checkpoint import HISTORY_FILE, RESUME_FILE
 
 SCHEMA_VERSION = 1
 RUN_FILE = "run.json"
@@ -32,6 +32,11 @@ def read_run(folder: Path) -> dict[str, Any]:
     if not isinstance(document, dict) or document.get("schema_version") != SCHEMA_VERSION:
         raise EdgeEmotionError(f"{folder / RUN_FILE} has another schema than {SCHEMA_VERSION}")
     return document
+
+
+def any_epoch_finished(folder: Path) -> bool:
+    """Whether the run in a folder finished an epoch, if only one that left no state to go on from."""
+    return any((folder / name).exists() for name in (RESUME_FILE, HISTORY_FILE)) or "metrics" in read_run(folder)
 
 
 def newest_unfinished(root: Path = RUNS) -> Path:

@@ -11,6 +11,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -46,7 +47,11 @@ def training_targets(
     if config.votes:
         targets = mix(targets, vote_labels(Path(config.votes), split), config.votes_weight)
     if teachers:
-        targets = mix(targets, teacher_labels(teachers, views, progress), config.teacher_weight)
+        if config.teacher_views and not views.augmentation:  # one view, the image as it is, is that of all epochs
+            soft = teacher_labels(teachers, replace(views, number=1), progress)[0]
+        else:
+            soft = teacher_labels(teachers, views, progress)
+        targets = mix(targets, soft, config.teacher_weight)
     return balanced(targets, split, config.preset.class_balance)
 
 

@@ -30,9 +30,10 @@ from .config import TrainConfig
 from .keras_model import KerasClassifier, import_keras, save
 from .network import network, starting_point, training_network
 from .presets import Preset
-from .record import check_same_run, describe_device, resumed_record, run_record, write_record
+from .record import check_same_models, check_same_run, describe_device, resumed_record, run_record, write_record
 from .run_data import RunData
-from .targets import Targets, load_targets, save_targets, training_targets
+from .runs import any_epoch_finished
+from .targets import TARGETS_FILE, Targets, load_targets, save_targets, training_targets
 from .views import Views
 
 
@@ -49,31 +50,38 @@ def train(
 ) -> Metrics:
     """Train, or go on with the run in `out`, and return the best epoch's validation metrics.
 
+    A run that finished no epoch begins again, with what it began with.
     on_start gets the model summary and the device; on_teachers (images shown to them, of all); on_step (step,
     steps of the epoch); on_epoch each finished epoch.
     KeyboardInterrupt passes through: the finished epochs are kept and `resume` goes on from them.
     """
     keras = import_keras()
     _make_reproducible(keras, config.seed)
-    preset = config.preset
-    views = Views(data.train, preset.batch_size, config.seed, preset.augmentation, config.views)
-    targets = _targets(config, views, out, resume, on_teachers)
-    batches = Batches(views, targets, preset.input, preset.mixup)
-    model = compiled(config, batches.per_epoch)
-    model.optimizer.build(model.trainable_variables)
+    preset, state = config.preset, Checkpoint()
     if resume:
-        state = Checkpoint.load(out)
         check_same_run(out, config, data)
-        record = resumed_record(out, data, keras)
-        _restore(model, state, out)
+        if any_epoch_finished(out):
+            state = Checkpoint.load(out)
+    views = Views(data.train, preset.batch_size, config.seed, preset.augmentation, config.views)
+    if config.soft and resume and (state.history or (out / TARGETS_FILE).exists()):
+        targets = load_targets(out)  # its teachers need not be there any more
     else:
-        state = Checkpoint()
-        record = run_record(config, data, keras, model)
-        if config.initial:
-            model.set_weights(starting_point(config, Path(config.initial)).get_weights())
-        out.mkdir(parents=True, exist_ok=True)
+        if resume:
+            check_same_models(out, config.teachers)
+        targets = _targets(config, views, on_teachers)
         if config.soft:
             save_targets(out, targets)
+    batches = Batches(views, targets, preset.input, preset.mixup)
+    keras.utils.set_random_seed(config.seed)  # once more: loading teachers draws, and kept targets need none
+    model = compiled(config, batches.per_epoch)
+    model.optimizer.build(model.trainable_variables)
+    if state.history:
+        _restore(model, state, out)
+    elif config.initial:
+        if resume:
+            check_same_models(out, [config.initial])
+        model.set_weights(starting_point(config, Path(config.initial)).get_weights())
+    record = resumed_record(out, data, keras) if resume else run_record(config, data, keras, model)
     write_record(out, record)
     export = network(config)
     if on_start:
@@ -165,7 +173,7 @@ class _Run:
             save(self.export, self.out / MODEL_FILE, metadata)
         save(self.export, self.out / LAST_FILE, metadata)
         self.state.history.append(row)
-        self.state.weights = [to_numpy(w) for w in self.model.weights]
+        self.state.weights = [to_numpy(v) for v in _variables(self.model)]
         self.state.optimizer = [to_numpy(v) for v in self.model.optimizer.variables]
         self.state.save(self.out)
         return row
@@ -201,10 +209,7 @@ def _make_reproducible(keras: Any, seed: int) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def _targets(config: TrainConfig, views: Views, out: Path, resume: bool, on_teachers: Progress | None) -> Targets:
-    """Those of a new run, or those that the run in `out` kept: its teachers need not be there any more."""
-    if resume and config.soft:
-        return load_targets(out)
+def _targets(config: TrainConfig, views: Views, on_teachers: Progress | None) -> Targets:
     with ExitStack() as stack:
         teachers = [stack.enter_context(closing(open_model(path))) for path in config.teachers]
         return training_targets(views, config, teachers, on_teachers)
@@ -267,12 +272,17 @@ def _optimizer(keras: Any, preset: Preset, steps_per_epoch: int) -> Any:
 
 def _restore(model: Any, state: Checkpoint, out: Path) -> None:
     """Put the state into the network and its optimiser, loss scale and averages included."""
-    variables = model.optimizer.variables
-    if len(variables) != len(state.optimizer):
-        raise EdgeEmotionError(f"{out} was trained by another version of edge-emotion or Keras: train anew")
-    model.set_weights(state.weights)
-    for variable, value in zip(variables, state.optimizer, strict=True):
-        variable.assign(value)
+    for variables, values in ((_variables(model), state.weights), (model.optimizer.variables, state.optimizer)):
+        if len(variables) != len(values):
+            raise EdgeEmotionError(f"{out} was trained by another version of edge-emotion or Keras: train anew")
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+
+def _variables(model: Any) -> list[Any]:
+    """What training changes in a network: its weights in `get_weights` order, then the random states of dropout."""
+    weights = {id(variable): variable for variable in model.weights}
+    return [*weights.values(), *(variable for variable in model.variables if id(variable) not in weights)]
 
 
 def averaged_weights(model: Any, to_numpy: Callable[[Any], NDArray[Any]]) -> list[NDArray[Any]]:

@@ -39,12 +39,12 @@ def transfer(model: Any, classes: tuple[str, ...], source: KerasClassifier) -> l
     """
     columns, head = {name.lower(): i for i, name in enumerate(source.metadata.labels)}, model.layers[-1]
     learnt = {layer.name: layer.get_weights() for layer in source.model.layers}
+    unlike = f"{source.metadata.name or 'the model'} has another architecture: layer"
     for layer in model.layers:
-        old, new = learnt.get(layer.name, []), layer.get_weights()
+        old, new = learnt.pop(layer.name, []), layer.get_weights()
         axes = slice(-1) if layer is head else slice(None)  # the output layer's last axis is its classes
         if [w.shape[axes] for w in old] != [w.shape[axes] for w in new]:
-            name = source.metadata.name or "the model"
-            raise OptionError(f"{name} has another architecture: layer {layer.name!r} does not fit")
+            raise OptionError(f"{unlike} {layer.name!r} does not fit")
         if layer is head:
             for mine, theirs in zip(new, old, strict=True):
                 for i, name in enumerate(classes):
@@ -52,6 +52,9 @@ def transfer(model: Any, classes: tuple[str, ...], source: KerasClassifier) -> l
                         mine[..., i] = theirs[..., columns[name.lower()]]
             old = new
         layer.set_weights(old)
+    for name, weights in learnt.items():
+        if weights:
+            raise OptionError(f"{unlike} {name!r} has no counterpart")
     return [name for name in classes if name.lower() not in columns]
 
 

@@ -11,8 +11,8 @@ from ..preprocess import AnyImage, Image, as_image, crop_face, halve
 from .detector import Face
 
 UPRIGHT_DEG = 10.0
-"""A face that leans less is left as it is, one that leans more is turned upright by its eyes: on three
-checkpoints that gained 1.1 to 2.5 points on leaning faces (docs/running.md)."""
+"""A face that leans less is left as it is, one that leans more is turned upright by its eyes: what that brings is
+measured in docs/training.md."""
 ENOUGH_SIDE = 136  # pixels: a face of 96 and its corners, twice what the models look at
 
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from edge_emotion.convert.layers import NO_ERROR_DB, LayerReport, analyse, plot, short_name, sqnr_db
+from edge_emotion.convert.layers import NO_ERROR_DB, LayerReport, analyse, plot, short_name, sqnr_db, tensors_of
 from edge_emotion.convert.lowering import Job, lower
 from edge_emotion.convert.recipes import FLOAT32, INT8
 from edge_emotion.edge_runtime.classifier import EmotionClassifier
@@ -105,6 +106,28 @@ def test_the_report_is_json_and_a_picture(one_bad_layer: LayerReport) -> None:
     picture = cv2.imdecode(np.frombuffer(plot(one_bad_layer, "title"), np.uint8), cv2.IMREAD_COLOR)
     assert picture is not None
     assert (picture[..., 2].astype(int) - picture[..., 0] > 80).any()  # something is marked red
+
+
+@pytest.mark.train
+def test_all_layers_of_a_name_are_found(tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow", reason="needs the train extra (TensorFlow)")
+    from edge_emotion.train.keras_model import import_keras
+
+    keras = import_keras()
+
+    def block(name: str) -> Any:
+        conv = keras.layers.Conv2D(1, 3, padding="same", activation="relu", name="conv")
+        return keras.Sequential([keras.Input((8, 8, 1)), conv], name=name)
+
+    head = (keras.layers.Flatten(), keras.layers.Dense(3, name="head"))
+    path = tmp_path / "model.keras"
+    keras.Sequential([keras.Input((8, 8, 1)), block("first"), block("second"), *head]).save(path)
+    nothing = np.zeros((0, 8, 8, 1), np.uint8)
+    (exact,) = lower(Job(path, (FLOAT32,), nothing, nothing, ModelMetadata(LABELS, SPEC))).files
+    found = tensors_of(exact, ("head", "conv"))
+    assert len(found) == 3
+    for place, name in zip(found[1:], ("first", "second"), strict=True):
+        assert f"/{name}_1/conv_1/" in place
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,21 @@ def test_what_does_not_fit_is_one_clear_line(keras: Any, tmp_path: Path, make: C
         open_source(save(make(keras), tmp_path), GREY)
 
 
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_model_that_a_cpu_cannot_run_is_one_clear_line(keras: Any, tmp_path: Path, saved: bool) -> None:
+    layers, path = keras.layers, tmp_path / "saved"
+    inputs = keras.Input((8, 8, 1))
+    x = layers.Conv2D(4, 3, data_format="channels_first")(layers.Permute((3, 1, 2))(inputs))
+    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
+    if saved:
+        model.export(path, verbose=False)
+    else:
+        path = save(model, tmp_path)
+    with pytest.raises(ModelError, match=r"cannot be run here: .*only supports the NHWC tensor format") as refusal:
+        open_source(path, GREY)
+    assert not set("\n{[") & set(str(refusal.value))
+
+
 def test_files_that_are_no_model_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.keras").write_text("no model")
     for name, said in (
@@ -212,7 +227,7 @@ def test_files_that_are_no_model_are_refused(tmp_path: Path) -> None:
 
 def test_an_operator_that_tflite_lacks_is_named_with_its_layer(keras: Any, tmp_path: Path) -> None:
     inputs = keras.Input((8, 8, 1))
-    x = keras.ops.erfinv(keras.layers.Dense(2)(keras.layers.Flatten()(inputs)))
+    x = keras.ops.erfinv(keras.layers.Dense(2, activation="tanh")(keras.layers.Flatten()(inputs)))
     path = save(keras.Model(inputs, x), tmp_path)
     with pytest.raises(ModelError, match=r"no operator Erfinv \(layer .*erfinv\)"):
         lower(Job(path, (FLOAT32,), NONE, NONE, GREY))

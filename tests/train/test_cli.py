@@ -195,20 +195,37 @@ def test_training_without_the_extra_says_what_to_install(
         assert not Path("demo").exists()
 
 
-def test_a_run_stopped_in_its_first_epoch_begins_again_with_the_same(run: Run, keras: Any, tmp_path: Path) -> None:
+def test_a_run_stopped_in_its_first_epoch_begins_again_with_the_same(
+    run: Run, keras: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
     root = write_dataset(tmp_path / "faces", 4, 2, classes=("happy", "surprise"))
     assert run("train", "--data", root, *LEAN, "--out", "first")[0] == 0
     start = Path("first", "model.keras").resolve()
-    assert run("train", "--data", root, "--from", start, "--epochs", 1, "--out", "r")[0] == 0
-    Path("r", "resume.npz").unlink()  # as before the end of the first epoch
-    assert run("train", "--resume", "--out", "r")[0] == 0
-    Path("r", "resume.npz").unlink()
+    votes = tmp_path / "votes.csv"
+    images = [path.relative_to(root) for path in root.glob("train/*/*.png")]
+    votes.write_text("file,smile,frown\n" + "".join(f"{image},5,5\n" for image in images))
+    with monkeypatch.context() as patch:
+        patch.setattr("edge_emotion.train.cli._EpochBar.move", interrupt)
+        arguments = ("--from", start, "--epochs", 1, "--votes", votes, "--out", "r")
+        assert run("train", "--data", root, *arguments)[0] == 130
+    votes.unlink()  # what they say is kept
     other = write_dataset(tmp_path / "others", 4, 2, seed=1, classes=("happy", "surprise"))
     code, _, err = run("train", "--resume", "--out", "r", "--data", other)
     assert (code, "trained on other images" in err) == (1, True)
-    start.write_bytes(Path("first", "last.keras").read_bytes() + b"\0")
+    began = start.read_bytes()
+    start.write_bytes(began + b"\0")
     code, _, err = run("train", "--resume", "--out", "r")
     assert (code, f"began with another {start}" in err) == (1, True)
+    start.write_bytes(began)
+    assert run("train", "--resume", "--out", "r")[0] == 0
+    trained = Path("r", "model.keras").read_bytes()
+    Path("r", "resume.npz").unlink()  # of a run that finished
+    code, _, err = run("train", "--resume", "--out", "r")
+    assert (code, "nothing to resume in r" in err) == (1, True)
+    assert Path("r", "model.keras").read_bytes() == trained
 
 
 def test_a_network_of_ones_own_goes_on_without_its_settings(run: Run, keras: Any, drawn_faces: Path) -> None:

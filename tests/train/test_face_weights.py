@@ -82,6 +82,42 @@ def test_the_network_gives_what_the_published_one_gave(
     np.testing.assert_allclose(features.predict_on_batch(images), wanted, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_whole_numbers_are_read_by_their_scale(tmp_path: Path, dtype: str) -> None:
+    from edge_emotion.train.face_weights import read_weights
+
+    whole = {"dtype": dtype, "scale": 0.25, "min": -1.5, "original_dtype": "float32"}
+    weights = [
+        {"name": "k", "shape": [2, 3], "dtype": "float32", "quantization": whole},
+        {"name": "b", "shape": [2], "dtype": "float32"},
+    ]
+    raw = np.arange(6, dtype=dtype).tobytes() + np.array([0.5, -3], "<f4").tobytes()
+    (tmp_path / "a.bin").write_bytes(raw)
+    path = tmp_path / "face.json"
+    path.write_text(json.dumps({"weightsManifest": [{"paths": ["a.bin"], "weights": weights}]}))
+    read = read_weights(path)
+    np.testing.assert_array_equal(read["k"], [[-1.5, -1.25, -1.0], [-0.75, -0.5, -0.25]])
+    np.testing.assert_array_equal(read["b"], [0.5, -3])
+    assert {values.dtype for values in read.values()} == {np.dtype(np.float32)}
+
+
+def test_statistics_of_many_pixels_are_exact(keras: Any, tmp_path: Path) -> None:
+    """Of as many images as the command takes: sums in float32 are off by a thousandth there."""
+    from edge_emotion.edge_runtime.dataset import Split
+    from edge_emotion.train.face_weights import face_network, read_weights
+
+    weights = read_weights(published(tmp_path))
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(150, 256, (450, 48, 48, 1), np.uint8)
+    images = Split("train", ("a",), pixels, np.zeros(450, np.int64), tuple(map(str, range(450))))
+    model = face_network(weights, images)
+    stem = keras.Model(model.input, model.get_layer("stem").output)
+    values = np.asarray(stem.predict(normalise(pixels, get_preset("face").input), verbose=0), np.float64)
+    mean, variance = model.get_layer("stem_norm").get_weights()[2:]
+    np.testing.assert_allclose(mean, values.mean(axis=(0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(variance, values.var(axis=(0, 1, 2)), rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

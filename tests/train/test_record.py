@@ -9,7 +9,14 @@ from edge_emotion.edge_runtime.dataset import open_dataset
 from edge_emotion.edge_runtime.errors import EdgeEmotionError
 from edge_emotion.train.config import TrainConfig
 from edge_emotion.train.presets import get_preset
-from edge_emotion.train.record import check_same_run, describe_device, resumed_record, run_record, write_record
+from edge_emotion.train.record import (
+    check_same_models,
+    check_same_run,
+    describe_device,
+    resumed_record,
+    run_record,
+    write_record,
+)
 from edge_emotion.train.run_data import RunData, load_data
 from edge_emotion.train.runs import read_run
 
@@ -66,3 +73,19 @@ def test_only_the_same_run_goes_on(data: RunData, tmp_path: Path) -> None:
     check_same_run(tmp_path, CONFIG, others)  # a run of before it was recorded
     with pytest.raises(EdgeEmotionError, match="not a run folder"):
         check_same_run(tmp_path / "missing", CONFIG, data)
+
+
+def test_only_the_same_models_begin_a_run_again(keras: Any, data: RunData, tmp_path: Path) -> None:
+    start, teacher = tmp_path / "start.keras", tmp_path / "teacher.keras"
+    start.write_bytes(b"start")
+    teacher.write_bytes(b"teacher")
+    config = dataclasses.replace(CONFIG, initial=str(start), teachers=(str(teacher),))
+    write_record(tmp_path, run_record(config, data, keras, CONFIG.preset.architecture.build(CONFIG.preset.input, 2)))
+    check_same_models(tmp_path, config.models)
+    teacher.unlink()
+    check_same_models(tmp_path, [str(start)])
+    with pytest.raises(EdgeEmotionError, match=r"began with another .*teacher\.keras"):
+        check_same_models(tmp_path, config.models)
+    start.write_bytes(b"other")
+    with pytest.raises(EdgeEmotionError, match=r"began with another .*start\.keras"):
+        check_same_models(tmp_path, [str(start)])

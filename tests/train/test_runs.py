@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from edge_emotion.edge_runtime.errors import EdgeEmotionError
-from edge_emotion.train.runs import by_age, default_folder, newest_unfinished, read_run
+from edge_emotion.train.runs import any_epoch_finished, by_age, default_folder, newest_unfinished, read_run
 
 
 def make(root: Path, name: str, time_s: int, *, finished: bool = False, schema: int = 1) -> Path:
@@ -26,6 +26,15 @@ def test_the_newest_unfinished_run_is_the_one_worked_on_last(tmp_path: Path) -> 
     os.utime(old / "resume.npz", (300, 300))
     assert newest_unfinished(tmp_path) == old
     assert [folder.name for folder in by_age(tmp_path)] == ["other-schema", "finished", "b", "a"]
+
+
+@pytest.mark.parametrize("left", ["resume.npz", "history.csv", "metrics"])
+def test_a_run_finished_an_epoch_where_anything_says_so(tmp_path: Path, left: str) -> None:
+    folder = make(tmp_path, "run", 100, finished=left == "metrics")
+    if left != "metrics":
+        assert not any_epoch_finished(folder)
+        (folder / left).touch()
+    assert any_epoch_finished(folder)
 
 
 def test_nothing_to_resume(tmp_path: Path) -> None:

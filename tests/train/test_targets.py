@@ -118,6 +118,19 @@ def test_teachers_see_the_augmented_images_that_the_network_will_see() -> None:
         np.testing.assert_allclose(targets, softmax(Fake().logits(shown[step % 9])[:, columns]), rtol=1e-6)
 
 
+@pytest.mark.parametrize(("teacher_views", "asked"), [(0, 2), (1, 1), (16, 1)])
+def test_without_augmentation_teachers_see_each_image_as_it_is(teacher_views: int, asked: int) -> None:
+    views, moves = seen([0, 1, 2]), []
+    preset = dataclasses.replace(get_preset("seed"), label_smoothing=0.0)
+    config = TrainConfig(preset, CLASSES, teachers=("fake",), teacher_weight=1, teacher_views=teacher_views)
+    targets = training_targets(views, config, [Fake()], lambda *move: moves.append(move))
+    assert moves[-1] == (3 * asked, 3 * asked)
+    once = softmax(Fake().logits(views.split.images)[:, [3, 2, 1]])
+    expected = once if asked == 1 else teacher_labels([Fake()], views)
+    np.testing.assert_allclose(targets, expected, rtol=1e-6)
+    assert not np.allclose(once, teacher_labels([Fake()], views))  # the mirror image would tell
+
+
 def test_no_images_have_no_soft_labels() -> None:
     for number in (0, 2):
         assert teacher_labels([Fake()], Views(split([]), 4, 0, number=number)).size == 0
@@ -235,9 +248,9 @@ def test_a_run_mixes_all_it_was_given(tmp_path: Path) -> None:
     config = TrainConfig(preset, CLASSES, votes=str(path), votes_weight=0.2, teacher_weight=0.5)
     images = split([0, 0, 0, 1])
     hard = mix(hard_targets(images, 0.1), vote_labels(path, images), 0.2)
-    for views in (seen([0, 0, 0, 1]), Views(images, 3, 0, Augmentation(), number=2)):
+    for teacher_views, views in ((0, seen([0, 0, 0, 1])), (2, Views(images, 3, 0, Augmentation(), number=2))):
         mixed = 0.5 * hard + 0.5 * teacher_labels([Fake()], views)
-        targets = training_targets(views, config, [Fake()])
+        targets = training_targets(views, dataclasses.replace(config, teacher_views=teacher_views), [Fake()])
         np.testing.assert_allclose(targets, mixed * [[2 / 3], [2 / 3], [2 / 3], [2]], rtol=1e-5)
 
 

@@ -20,7 +20,7 @@ from edge_emotion.edge_runtime import cli
 from edge_emotion.edge_runtime import metadata as model_metadata
 from edge_emotion.edge_runtime.dataset import open_dataset
 from edge_emotion.edge_runtime.errors import EdgeEmotionError
-from edge_emotion.train.architectures import ResidualNetwork
+from edge_emotion.train.architectures import MobileNet, ResidualNetwork
 from edge_emotion.train.batches import Batches
 from edge_emotion.train.checkpoint import Checkpoint, EpochResult, read_history
 from edge_emotion.train.config import TrainConfig
@@ -102,12 +102,19 @@ def uninterrupted_command(drawn_faces: Path, keras: Any, tmp_path_factory: pytes
     return undisturbed(TrainConfig(preset, CLASSES), drawn_faces, tmp_path_factory.mktemp("command"))
 
 
-def interrupt_after_an_epoch(config: TrainConfig, data: RunData, out: Path) -> None:
+def interrupt(config: TrainConfig, data: RunData, out: Path, epochs_before: int) -> None:
+    """Train from nothing and stop after so many epochs, or with 0 in the first one."""
+
     def stop(row: EpochResult) -> None:
-        raise KeyboardInterrupt
+        if row.epoch == epochs_before:
+            raise KeyboardInterrupt
+
+    def stop_at_once(step: int, steps: int) -> None:
+        if epochs_before == 0:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(config, data, out, on_epoch=stop)
+        train(config, data, out, on_epoch=stop, on_step=stop_at_once)
 
 
 def undisturbed(config: TrainConfig, faces: Path, folder: Path) -> Path:
@@ -177,20 +184,23 @@ def test_the_saved_weights_are_the_average_not_the_last_step(uninterrupted: Path
 def test_resuming_after_any_epoch_equals_the_uninterrupted_run(
     uninterrupted: Path, data: RunData, tmp_path: Path, epochs_before: int
 ) -> None:
-    def stop(row: EpochResult) -> None:
-        if row.epoch == epochs_before:
-            raise KeyboardInterrupt
-
-    def stop_at_once(step: int, steps: int) -> None:
-        if epochs_before == 0:
-            raise KeyboardInterrupt
-
     out = tmp_path / "run"
-    with pytest.raises(KeyboardInterrupt):
-        train(CONFIG, data, out, on_epoch=stop, on_step=stop_at_once)
+    interrupt(CONFIG, data, out, epochs_before)
     assert (out / "resume.npz").exists() == (epochs_before > 0)
-    train(CONFIG, data, out, resume=epochs_before > 0)
+    train(CONFIG, data, out, resume=True)
     assert_same_run(out, uninterrupted)
+    assert len(read_run(out)["resumed"]) == 1
+
+
+def test_dropout_goes_on_drawing_where_it_stopped(data: RunData, tmp_path: Path) -> None:
+    network = MobileNet(side=32, stem=2, frozen=0, dropout=0.2)
+    config = dataclasses.replace(CONFIG, preset=dataclasses.replace(PRESET, architecture=network, epochs=2))
+    whole, parted = tmp_path / "whole", tmp_path / "parted"
+    train(config, data, whole)
+
+    interrupt(config, data, parted, 1)
+    train(config, data, parted, resume=True)
+    assert_same_run(parted, whole)
 
 
 @pytest.mark.parametrize("signal_name", ["SIGKILL", "SIGINT", "SIGTERM"])
@@ -296,7 +306,7 @@ def test_mixed_precision_saves_a_float32_model_and_resumes(data: RunData, tmp_pa
     assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
-    interrupt_after_an_epoch(config, data, parted)
+    interrupt(config, data, parted, 1)
     train(config, data, parted, resume=True)
     assert_same_run(parted, whole)
 
@@ -318,11 +328,14 @@ def test_float16_alone_scales_the_loss(data: RunData, keras: Any, precision: str
         np.testing.assert_array_equal(weight, 0.5 if id(variable) in trainable else to_numpy(variable))
 
 
-def test_the_state_of_another_optimiser_is_refused(uninterrupted: Path, data: RunData, tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", ["weights", "optimizer"])
+def test_the_state_of_another_network_or_optimiser_is_refused(
+    uninterrupted: Path, data: RunData, tmp_path: Path, part: str
+) -> None:
     out = tmp_path / "run"
     shutil.copytree(uninterrupted, out)
     state = Checkpoint.load(out)
-    state.optimizer.pop()
+    getattr(state, part).pop()
     state.save(out)
     with pytest.raises(EdgeEmotionError, match="another version"):
         train(CONFIG, data, out, resume=True)
@@ -351,9 +364,9 @@ def test_a_short_run_comes_down_from_its_warm_up(keras: Any, epochs: int, peak: 
     assert rates[-1] == pytest.approx(0, abs=1e-9)
 
 
-@pytest.mark.parametrize("name", ["seed", "tiny"])
-def test_weights_decay_under_either_optimiser(keras: Any, name: str) -> None:
-    preset = dataclasses.replace(get_preset(name), weight_decay=0.5, learning_rate=0.1)
+@pytest.mark.parametrize("name", ["rmsprop", "sgd", "adamw"])
+def test_weights_decay_under_every_optimiser(keras: Any, name: Any) -> None:
+    preset = dataclasses.replace(PRESET, optimizer=name, weight_decay=0.5, learning_rate=0.1)
     optimizer = compiled(TrainConfig(preset, CLASSES), 1).optimizer
     assert optimizer.weight_decay == 0.5
     kernel, bias = (keras.Variable(np.ones(2, np.float32), name=name) for name in ("kernel", "bias"))
@@ -387,6 +400,9 @@ def test_resuming_something_else_is_refused(uninterrupted: Path, data: RunData, 
     fewer = dataclasses.replace(data, train=data.train.take(np.arange(20)))
     with pytest.raises(EdgeEmotionError, match="other images"):
         train(CONFIG, fewer, uninterrupted, resume=True)
+    with pytest.raises(EdgeEmotionError, match="not a run folder"):
+        train(CONFIG, data, tmp_path, resume=True)
+    shutil.copy(uninterrupted / "run.json", tmp_path)  # of a finished run
     with pytest.raises(EdgeEmotionError, match="nothing to resume"):
         train(CONFIG, data, tmp_path, resume=True)
     (tmp_path / "resume.npz").write_bytes((uninterrupted / "resume.npz").read_bytes()[:500])
@@ -425,9 +441,9 @@ def test_another_backend_trains_a_model_that_tensorflow_evaluates(
     assert result.metrics.accuracy == record["metrics"]["accuracy"]
 
 
-@pytest.mark.parametrize("views", [0, 2])
+@pytest.mark.parametrize(("views", "epochs_before"), [(0, 1), (2, 1), (2, 0)])
 def test_soft_labels_are_kept_so_that_a_resumed_run_needs_no_teacher(
-    uninterrupted: Path, data: RunData, tmp_path: Path, views: int
+    uninterrupted: Path, data: RunData, tmp_path: Path, views: int, epochs_before: int
 ) -> None:
     teacher = tmp_path / "teacher.keras"
     shutil.copy(uninterrupted / "model.keras", teacher)
@@ -435,7 +451,7 @@ def test_soft_labels_are_kept_so_that_a_resumed_run_needs_no_teacher(
     whole, parted = tmp_path / "whole", tmp_path / "parted"
     train(config, data, whole)
 
-    interrupt_after_an_epoch(config, data, parted)
+    interrupt(config, data, parted, epochs_before)
     teacher.unlink()
     train(config, data, parted, resume=True)
     assert_same_run(parted, whole)
@@ -448,9 +464,12 @@ def test_soft_labels_are_kept_so_that_a_resumed_run_needs_no_teacher(
 
 def test_a_broken_file_of_targets_is_one_clear_line(uninterrupted: Path, data: RunData, tmp_path: Path) -> None:
     config = dataclasses.replace(CONFIG, teachers=(str(uninterrupted / "model.keras"),))
-    train(dataclasses.replace(config, preset=dataclasses.replace(PRESET, epochs=1)), data, tmp_path)
+    interrupt(config, data, tmp_path, 1)
     (tmp_path / "targets.npy").write_bytes(b"\x93NUMPY")
     with pytest.raises(EdgeEmotionError, match="nothing to resume"):
+        train(config, data, tmp_path, resume=True)
+    (tmp_path / "targets.npy").unlink()
+    with pytest.raises(EdgeEmotionError, match=r"nothing to resume .*targets\.npy"):
         train(config, data, tmp_path, resume=True)
 
 
@@ -480,7 +499,7 @@ def test_a_run_with_rounding_saves_a_plain_network_and_resumes(
     kinds = {type(layer).__name__ for layer in model.layers}
     assert kinds == {"InputLayer", "Conv2D", "ReLU", "Add", "GlobalAveragePooling2D", "Dense"}
 
-    interrupt_after_an_epoch(config, data, parted)
+    interrupt(config, data, parted, 1)
     initial.unlink()
     train(config, data, parted, resume=True)
     assert_same_run(parted, whole)

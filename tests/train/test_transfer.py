@@ -58,6 +58,13 @@ def test_another_architecture_is_refused(source: KerasClassifier, network: Resid
         transfer(network.build(FACE_48, 3), LABELS, source)
 
 
+@pytest.mark.train
+def test_a_deeper_source_is_refused(keras: Any) -> None:
+    deeper = KerasClassifier(ResidualNetwork(8, ((8, 2),)).build(FACE_48, 3), ModelMetadata(LABELS, FACE_48))
+    with pytest.raises(OptionError, match=r"the model has another architecture: layer '\w+' has no counterpart"):
+        transfer(NETWORK.build(FACE_48, 3), LABELS, deeper)
+
+
 def test_sources_are_found_by_name_or_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SOURCES", (tmp_path / "installed", Path("train", "models")))  # not from a clone
     monkeypatch.chdir(tmp_path)

@@ -108,10 +108,10 @@ def test_yunets_boxes_and_eyes_come_back_in_the_pictures_own_pixels(
     with open_detector(f"yunet:{tmp_path}/net.onnx") as detector:
         first, second = detector.detect(np.full((480, 640), 9, np.uint8))
         assert Net.shown == (320, 240)
-        assert first.box_xywh == (40, 60, 80, 100)
+        assert first.box_xywh == (43, 64, 74, 92)  # (40, 60, 80, 100), a little tighter
         assert first.keypoints[:2] == ((60, 80), (100, 80))
         assert first.score == pytest.approx(0.9)
-        assert second.box_xywh == (2, 4, 20, 24)
+        assert second.box_xywh == (3, 5, 18, 22)
         assert detector.detect(np.zeros((480, 640, 3), np.uint8)) == []
 
 
