@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..edge_runtime.errors import OptionError
-from .architectures import MobileNet
 from .presets import Preset
 
 TEACHER_WEIGHT, VOTES_WEIGHT = 0.5, 0.5
@@ -51,13 +50,6 @@ class TrainConfig:
             raise OptionError(f"the views of teachers are 0 or more, got {self.teacher_views}")
         if self.qat and not self.initial:
             raise OptionError("--qat goes on with a trained model: name it with --from")
-        architecture = self.preset.architecture
-        if isinstance(architecture, MobileNet) and architecture.frozen and not self.initial:
-            raise OptionError(
-                f"the first {architecture.frozen} convolutions of {self.preset.name} keep the weights they begin with: "
-                "start from trained ones with --from START.keras (made by python -m edge_emotion.train.face_weights), "
-                "or train all with --set architecture.frozen=0"
-            )
 
     @property
     def soft(self) -> bool:

@@ -28,8 +28,14 @@ def training_network(config: TrainConfig) -> Any:
 
 
 def starting_point(config: TrainConfig, initial: Path) -> Any:
-    """The network of a run with the weights of a `.keras` file. Raises OptionError where they do not fit."""
+    """The network of a run with the weights of a `.keras` file. Raises OptionError where it does not fit."""
     source = KerasClassifier.open(initial)
+    theirs, ours = source.metadata.input, config.preset.input
+    if (theirs.low, theirs.high) != (ours.low, ours.high):  # weights say nothing of the range they were trained on
+        raise OptionError(
+            f"{initial} takes pixels from {theirs.low:g} to {theirs.high:g}, this run from {ours.low:g} to "
+            f"{ours.high:g}: --set input.low={theirs.low!r} --set input.high={theirs.high!r}, or leave --preset out"
+        )
     to_fold = config.qat and any(map(is_normalisation, source.model.layers))
     model = network(replace(config, qat=False) if to_fold else config)
     unknown = transfer(model, config.classes, source)

@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..edge_runtime.console import Progress
-from ..edge_runtime.errors import EdgeEmotionError
+from ..edge_runtime.errors import EdgeEmotionError, OptionError
 from ..edge_runtime.evaluate import Evaluation, evaluate, open_model
 from ..edge_runtime.metadata import Measurement, ModelMetadata
 from ..edge_runtime.metrics import Metrics
 from ..edge_runtime.provenance import tool_versions
-from .architectures import summary
+from .architectures import MobileNet, summary
 from .batches import Batches, as_keras_dataset
 from .checkpoint import LAST_FILE, MODEL_FILE, Checkpoint, EpochResult
 from .config import TrainConfig
@@ -52,9 +52,11 @@ def train(
 
     A run that finished no epoch begins again, with what it began with.
     on_start gets the model summary and the device; on_teachers (images shown to them, of all); on_step (step,
-    steps of the epoch); on_epoch each finished epoch.
+    steps of the epoch); on_epoch each finished epoch. Raises OptionError for frozen convolutions without a start.
     KeyboardInterrupt passes through: the finished epochs are kept and `resume` goes on from them.
     """
+    if not resume:
+        _require_start(config)
     keras = import_keras()
     _make_reproducible(keras, config.seed)
     preset, state = config.preset, Checkpoint()
@@ -94,6 +96,16 @@ def train(
     record["best_epoch"] = state.best.epoch if state.best else None
     write_record(out, record)
     return metrics
+
+
+def _require_start(config: TrainConfig) -> None:
+    architecture = config.preset.architecture
+    if isinstance(architecture, MobileNet) and architecture.frozen and not config.initial:
+        raise OptionError(
+            f"the first {architecture.frozen} convolutions of {config.preset.name} keep the weights they begin with: "
+            "start from trained ones with --from START.keras (made by python -m edge_emotion.train.face_weights), "
+            "or train all with --set architecture.frozen=0"
+        )
 
 
 @dataclass

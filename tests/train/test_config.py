@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from edge_emotion.edge_runtime.errors import OptionError
 from edge_emotion.train.config import TrainConfig
-from edge_emotion.train.presets import adjusted, get_preset
+from edge_emotion.train.presets import get_preset
 
 
 @pytest.mark.parametrize("limit", [None, (400, 160), (400, None)])
@@ -20,14 +20,6 @@ def test_recorded_settings_read_back_equal(limit: tuple[int, int | None] | None)
 def test_malformed_settings_are_refused(document: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match="malformed"):
         TrainConfig.from_json(document)
-
-
-def test_frozen_convolutions_need_a_start() -> None:
-    face = get_preset("face")
-    with pytest.raises(OptionError, match=r"first 5 convolutions of face .* --from START.keras .*frozen=0"):
-        TrainConfig(face, ("a", "b"))
-    TrainConfig(face, ("a", "b"), initial="faceres.keras")
-    TrainConfig(adjusted(face, ["architecture.frozen=0"]), ("a", "b"))
 
 
 def test_an_unknown_precision_is_refused() -> None:

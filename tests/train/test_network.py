@@ -11,7 +11,7 @@ from edge_emotion.train.config import TrainConfig
 from edge_emotion.train.folding import fold, is_normalisation
 from edge_emotion.train.keras_model import KerasClassifier, save
 from edge_emotion.train.network import network, starting_point, training_network
-from edge_emotion.train.presets import get_preset, quantisation_aware
+from edge_emotion.train.presets import adjusted, get_preset, quantisation_aware
 
 pytestmark = pytest.mark.train
 
@@ -80,6 +80,28 @@ def test_another_architecture(source: Path) -> None:
     for preset in ("tiny", "edge-s"):
         with pytest.raises(OptionError, match="another architecture"):
             starting_point(dataclasses.replace(config(source), preset=get_preset(preset)), source)
+
+
+@pytest.mark.parametrize("name", ["tiny", "face"])
+def test_another_range_of_pixels(keras: Any, tmp_path: Path, name: str) -> None:
+    preset, path = get_preset(name), tmp_path / "m.keras"
+    spec = dataclasses.replace(preset.input, low=0.0, high=254.7)
+    save(preset.architecture.build(spec, len(LABELS)), path, ModelMetadata(LABELS, spec, name=name))
+    started = TrainConfig(preset, LABELS, initial=str(path))
+    with pytest.raises(
+        OptionError, match=r"from 0 to 254.7, this run from .*: --set input.low=0.0 --set input.high=254.7,"
+    ):
+        starting_point(started, path)
+    starting_point(dataclasses.replace(started, preset=adjusted(preset, ["input.low=0.0", "input.high=254.7"])), path)
+    wider = dataclasses.replace(preset, input=dataclasses.replace(spec, width=64))  # a size may differ
+    starting_point(dataclasses.replace(started, preset=wider), path)
+
+
+@pytest.mark.parametrize("name", ["edge-m", "edge-s"])
+def test_a_bundled_model_starts_its_preset(keras: Any, name: str) -> None:
+    path = Path(__file__).parents[2] / "train" / "models" / f"{name}.keras"
+    classes = KerasClassifier.open(path).metadata.labels
+    starting_point(TrainConfig(get_preset(name), classes, initial=str(path)), path)
 
 
 def test_a_network_that_cannot_be_folded(source: Path) -> None:

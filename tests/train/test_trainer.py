@@ -19,7 +19,7 @@ import pytest
 from edge_emotion.edge_runtime import cli
 from edge_emotion.edge_runtime import metadata as model_metadata
 from edge_emotion.edge_runtime.dataset import open_dataset
-from edge_emotion.edge_runtime.errors import EdgeEmotionError
+from edge_emotion.edge_runtime.errors import EdgeEmotionError, OptionError
 from edge_emotion.train.architectures import MobileNet, ResidualNetwork
 from edge_emotion.train.batches import Batches
 from edge_emotion.train.checkpoint import Checkpoint, EpochResult, read_history
@@ -201,6 +201,12 @@ def test_dropout_goes_on_drawing_where_it_stopped(data: RunData, tmp_path: Path)
     interrupt(config, data, parted, 1)
     train(config, data, parted, resume=True)
     assert_same_run(parted, whole)
+
+
+def test_frozen_convolutions_need_a_start(data: RunData, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"first 5 convolutions of face .* --from START.keras .*frozen=0"):
+        train(dataclasses.replace(CONFIG, preset=get_preset("face")), data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("signal_name", ["SIGKILL", "SIGINT", "SIGTERM"])
