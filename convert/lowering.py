@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -117,6 +117,11 @@ def _convert(source: Source, recipe: Recipe, calibration: Pixels | None = None) 
     # Without its trackable object the function is frozen and lowered directly, with no SavedModel written in between:
     # six times faster, and the only way that keeps variables of a Keras 3 model out of the file.
     function = source.concrete_function()
+    operators = {op.name: op.type for op in function.graph.get_operations()}
+    if calibration is not None and "While" in operators.values():
+        raise ModelError(  # TensorFlow 2.21's calibrator does not raise: it ends the process
+            f"TensorFlow cannot calibrate a loop{_where(operators, ['While'])}: build recurrent layers with unroll=True"
+        )
     with warnings.catch_warnings(), quiet_native():
         warnings.simplefilter("ignore")
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
@@ -134,7 +139,6 @@ def _convert(source: Source, recipe: Recipe, calibration: Pixels | None = None) 
             return bytes(converter.convert())
         except Exception as error:  # the converter raises ConverterError, ValueError, RuntimeError, …
             refusal = error
-    operators = {op.name: op.type for op in function.graph.get_operations()}
     raise ModelError(
         f"this model cannot be converted to {recipe.name}: {_reason(str(refusal), operators)}"
     ) from refusal
@@ -168,11 +172,16 @@ def _reason(text: str, operators: Mapping[str, str]) -> str:
     """What a converter's message comes down to. operators: name → type of those in the model's TensorFlow graph."""
     missing = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", text)))
     if missing:
-        layers = [name.rpartition("/")[0] for name, kind in operators.items() if kind in missing]
-        where = f" (layer {', '.join(layers[:3])})" if layers else ""
+        where = _where(operators, missing)
         return f"TFLite has no operator {', '.join(missing)}{where}: build the model from layers that TFLite has"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[0][:300] if lines else "the converter gives no reason"
+
+
+def _where(operators: Mapping[str, str], types: Collection[str]) -> str:
+    """In brackets the first three layers that have operators of these types; empty when none has."""
+    layers = [name.rpartition("/")[0] for name, kind in operators.items() if kind in types]
+    return f" (layer {', '.join(layers[:3])})" if layers else ""
 
 
 def _lower_elsewhere(job: Job) -> Lowered:

@@ -233,6 +233,17 @@ def test_an_operator_that_tflite_lacks_is_named_with_its_layer(keras: Any, tmp_p
         lower(Job(path, (FLOAT32,), NONE, NONE, GREY))
 
 
+def test_recurrent_layers_are_quantised_unrolled_and_refused_in_a_loop(keras: Any, tmp_path: Path) -> None:
+    def job(unroll: bool) -> Job:
+        recurrent = keras.layers.GRU(2, unroll=unroll, name="memory")
+        path = save(network(keras, (8, 8, 1), keras.layers.Reshape((2, 2)), recurrent, keras.layers.Dense(2)), tmp_path)
+        return Job(path, (INT8,), random_images(2, GREY.input), NONE, GREY)
+
+    with pytest.raises(ModelError, match=r"cannot calibrate a loop \(layer .*memory.*\): .*unroll=True"):
+        lower(job(unroll=False))
+    assert lower(job(unroll=True)).files[0]
+
+
 def test_under_another_backend_the_work_is_done_in_a_process_of_its_own(
     keras: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

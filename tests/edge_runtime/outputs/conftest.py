@@ -114,6 +114,7 @@ class Browser:
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.call("Emulation.setEmulatedMedia", features=scheme)
         self.call("Page.navigate", url=url)
+        self.until("location.href !== 'about:blank' && document.readyState !== 'loading'")
 
     def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression in the page."""
