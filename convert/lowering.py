@@ -65,7 +65,7 @@ def lower(job: Job, progress: Progress | None = None) -> Lowered:
     Raises ModelError for a model that cannot be converted, RuntimeMissingError without TensorFlow.
     """
     if find_spec("tensorflow") is None:
-        raise RuntimeMissingError("converting needs TensorFlow: pip install './edge-emotion[train]' (your clone)")
+        raise RuntimeMissingError.of_extra("train", "converting needs TensorFlow")
     return _lower_here(job, progress) if _keras_is_on_tensorflow() else _lower_elsewhere(job)
 
 

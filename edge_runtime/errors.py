@@ -40,6 +40,11 @@ class ModelError(EdgeEmotionError):
 class RuntimeMissingError(EdgeEmotionError):
     """A package that this command needs is not installed."""
 
+    @classmethod
+    def of_extra(cls, extra: str, why: str) -> RuntimeMissingError:
+        """The error of a package that one of our extras brings. why: what needs it, or what is missing."""
+        return cls(f"{why}: pip install './edge-emotion[{extra}]' (your clone)")
+
 
 class OptionError(EdgeEmotionError):
     """An option has a value that does not exist: an unknown class, preset, precision, backend."""

@@ -78,9 +78,7 @@ def fetch(
     try:
         import kagglehub
     except ImportError as error:
-        raise RuntimeMissingError(
-            "kagglehub is not installed: pip install './edge-emotion[train]' (your clone)"
-        ) from error
+        raise RuntimeMissingError.of_extra("train", "kagglehub is not installed") from error
     if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
         raise DatasetError(f"{dest} exists and is not an empty folder: name a new one")
     with console.foreign_output_to_stderr():

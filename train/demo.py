@@ -41,7 +41,7 @@ def demo(
         import_keras()
         require_matplotlib()
         if find_spec("tensorflow") is None:
-            raise RuntimeMissingError("converting needs TensorFlow: pip install './edge-emotion[train]' (your clone)")
+            raise RuntimeMissingError.of_extra("train", "converting needs TensorFlow")
         check_writable(out)
         try:
             _chain(out, images, epochs, seconds, seed, say, as_json)

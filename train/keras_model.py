@@ -27,13 +27,11 @@ def import_keras() -> Any:
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if find_spec("keras") is None:
-        raise RuntimeMissingError("Keras is not installed: pip install './edge-emotion[train]' (your clone)")
+        raise RuntimeMissingError.of_extra("train", "Keras is not installed")
     if "KERAS_BACKEND" not in os.environ:
         found = next((name for name in ("tensorflow", "jax", "torch") if find_spec(name)), None)
         if found is None:
-            raise RuntimeMissingError(
-                "Keras has no backend, such as TensorFlow: pip install './edge-emotion[train]' (your clone)"
-            )
+            raise RuntimeMissingError.of_extra("train", "Keras has no backend, such as TensorFlow")
         os.environ["KERAS_BACKEND"] = found
     try:
         with quiet_native():

@@ -21,7 +21,7 @@ TRAIN_COLOUR, VALIDATION_COLOUR, GREY = "#3b6fb6", "#d1632a", "#666666"
 def require_matplotlib() -> None:
     """Raise RuntimeMissingError when the plots could not be drawn at the end."""
     if find_spec("matplotlib") is None:
-        raise RuntimeMissingError("matplotlib is not installed: pip install './edge-emotion[train]' (your clone)")
+        raise RuntimeMissingError.of_extra("train", "matplotlib is not installed")
 
 
 def plot_history(history: Sequence[EpochResult], out: Path) -> None:

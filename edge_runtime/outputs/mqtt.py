@@ -49,7 +49,7 @@ class MqttOutput(Output):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not find_spec("paho"):
-            raise RuntimeMissingError("--mqtt needs paho-mqtt: pip install './edge-emotion[mqtt]' (your clone)")
+            raise RuntimeMissingError.of_extra("mqtt", "--mqtt needs paho-mqtt")
         self.address = address
         self._state_topic, self._status_topic = f"{address.topic}/state", f"{address.topic}/status"
         self._announcement = discovery(address.node, address.topic, labels)

@@ -93,7 +93,7 @@ def check_web(address: str, token: str | None) -> tuple[str, int, str | None]:
     Raises OptionError or RuntimeMissingError as `WebOutput` does.
     """
     if not (find_spec("starlette") and find_spec("uvicorn")):
-        raise RuntimeMissingError("--web needs a small web server: pip install './edge-emotion[web]' (your clone)")
+        raise RuntimeMissingError.of_extra("web", "--web needs a small web server")
     from .web_guard import check_token
 
     host, port = parse_address(address)
