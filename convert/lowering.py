@@ -64,9 +64,14 @@ def lower(job: Job, progress: Progress | None = None) -> Lowered:
 
     Raises ModelError for a model that cannot be converted, RuntimeMissingError without TensorFlow.
     """
+    require_tensorflow()
+    return _lower_here(job, progress) if _keras_is_on_tensorflow() else _lower_elsewhere(job)
+
+
+def require_tensorflow() -> None:
+    """Raise RuntimeMissingError when nothing could be converted."""
     if find_spec("tensorflow") is None:
         raise RuntimeMissingError.of_extra("train", "converting needs TensorFlow")
-    return _lower_here(job, progress) if _keras_is_on_tensorflow() else _lower_elsewhere(job)
 
 
 def _keras_is_on_tensorflow() -> bool:

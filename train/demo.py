@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..edge_runtime import console, options
-from ..edge_runtime.errors import INTERRUPTED, EdgeEmotionError, RuntimeMissingError
+from ..edge_runtime.errors import INTERRUPTED, EdgeEmotionError
 
 
 def demo(
@@ -29,6 +28,7 @@ def demo(
 
     Example: `edge-emotion demo`
     """
+    from ..convert.lowering import require_tensorflow
     from ..edge_runtime.atomic import check_writable
     from .keras_model import import_keras
     from .plots import require_matplotlib
@@ -40,8 +40,7 @@ def demo(
     with console.foreign_output_to_stderr():
         import_keras()
         require_matplotlib()
-        if find_spec("tensorflow") is None:
-            raise RuntimeMissingError.of_extra("train", "converting needs TensorFlow")
+        require_tensorflow()
         check_writable(out)
         try:
             _chain(out, images, epochs, seconds, seed, say, as_json)
