@@ -17,7 +17,7 @@ from .report import SCHEMA_VERSION, BenchReport
 
 KEY = ("model", "precision", "backend", "threads")
 """What makes two rows the same one."""
-SAME_MACHINE = ("board", "cpu", "cores", "machine")
+SAME_MACHINE = ("board", "cpu", "simd", "cores", "machine")
 """Times are compared with limits only when these agree."""
 
 
@@ -31,7 +31,7 @@ def compare_reports(report: BenchReport, baseline: Mapping[str, Any], name: str,
     environment = report.environment.to_json()
     other = [key for key in SAME_MACHINE if baseline["environment"].get(key) != environment[key]]
     if other:
-        machine = ", ".join(str(baseline["environment"].get(key)) for key in other)
+        machine = ", ".join(_told(key, baseline["environment"].get(key)) for key in other)
         notes.append(f"the baseline is of another machine ({machine}): latency and memory are shown, not gated")
     old = {tuple(row[key] for key in KEY): row for row in baseline["results"] if _ran(row)}
     changes: list[Change] = []
@@ -109,8 +109,9 @@ def board_slug(board: str) -> str:
 
 
 def baseline_file(path: Path, board: str) -> Path:
-    """The file itself, or in a folder the one of this board."""
-    return path / f"{board_slug(board)}.json" if path.is_dir() else path
+    """The file itself, or the one of this board in a folder: one that is there, or that a name without suffix makes."""
+    folder = path.is_dir() or not (path.suffix or path.exists())
+    return path / f"{board_slug(board)}.json" if folder else path
 
 
 def render_comparison(comparison: Comparison) -> str:
@@ -118,13 +119,25 @@ def render_comparison(comparison: Comparison) -> str:
     changed = [change for change in comparison.changes if change.verdict != "same"]
     lines = [f"against {comparison.baseline}:"]
     if changed:
-        cells = [[c.row, c.figure, f"{c.before:.4g}", f"{c.after:.4g}", c.verdict.upper(), c.detail] for c in changed]
+        cells = [[c.row, c.figure, f"{c.before:.4g}", f"{c.after:.4g}", _shown(c.verdict), c.detail] for c in changed]
         lines.append(table(["row", "figure", "before", "after", "verdict", ""], cells, left=2))
     elif comparison.changes:
         lines.append(f"nothing changed beyond noise in {len(comparison.changes)} figures")
     else:
         lines.append("no row could be compared")
     return "\n".join([*lines, *(f"note: {note}" for note in comparison.notes)])
+
+
+def _shown(verdict: Verdict) -> str:
+    """Loud for what closes the gate only."""
+    return "FAILED" if verdict == "failed" else verdict
+
+
+def _told(key: str, value: Any) -> str:
+    """A field of the baseline's machine; baselines from before `simd` was recorded have none."""
+    if key == "simd":
+        return "SIMD not recorded" if value is None else f"SIMD {' '.join(value) or 'none'}"
+    return str(value)
 
 
 def _ran(row: Mapping[str, Any]) -> bool:

@@ -34,6 +34,10 @@ ARM_PARTS = {
     "0xd0c": "Neoverse-N1",
 }
 """`CPU part` of /proc/cpuinfo → name (Arm's MIDR_EL1 part numbers)."""
+SIMD = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8", "neon", "asimd", "asimdhp", "asimddp", "i8mm")
+"""Vector instructions that decide which kernels XNNPACK takes, by the names of the kernel's /proc/cpuinfo."""
+INT8_SIMD = frozenset({"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"})
+"""Those that multiply int8 faster than floats."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Environment:
 
     board: str
     cpu: str
+    simd: tuple[str, ...]
     cores: int
     machine: str
     governor: str | None
@@ -57,7 +62,7 @@ class Environment:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict."""
-        return asdict(self)
+        return {**asdict(self), "simd": list(self.simd)}
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,7 @@ class Machine:
         return Environment(
             board=board_name(self._system) or f"{platform.machine()} machine",
             cpu=cpu_name(cpuinfo),
+            simd=simd_names(cpuinfo),
             cores=usable_cores(),
             machine=platform.machine(),
             governor=read_governor(self._system),
@@ -150,3 +156,9 @@ def cpu_name(cpuinfo: str) -> str:
     if parts:
         return " + ".join(ARM_PARTS.get(part, f"Arm part {part}") for part in parts)
     return named[1].strip() if named else platform.processor() or platform.machine()
+
+
+def simd_names(cpuinfo: str) -> tuple[str, ...]:
+    """Those of `SIMD` that the text of /proc/cpuinfo has for every core, in the order there."""
+    cores = [set(words.split()) for words in re.findall(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)]
+    return tuple(name for name in SIMD if cores and all(name in core for core in cores))

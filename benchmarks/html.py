@@ -77,6 +77,7 @@ def _table(headers: list[str], rows: list[list[str]]) -> str:
 def _environment(report: BenchReport) -> str:
     values = {**report.environment.to_json(), **report.settings}
     packages = values.pop("packages")
+    values["simd"] = " ".join(values["simd"]) or None
     values |= {"packages": ", ".join(f"{name} {version}" for name, version in packages.items())}
     rows = "".join(
         f'<tr><th scope="row">{escape(key.replace("_", " "))}</th><td>{escape(str(value))}</td></tr>'

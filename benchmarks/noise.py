@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .environment import Environment, Vitals
+from .environment import INT8_SIMD, Environment, Vitals
 from .report import Row
 
 NOISY_MAD = 0.05
@@ -27,7 +27,11 @@ def noise_notes(environment: Environment, before: Vitals, after: Vitals, rows: S
     if environment.virtual:
         notes.append("this is a virtual machine: its clock and its neighbours are not ours to see")
     if before.load is not None and before.load > BUSY_LOAD:
-        notes.append(f"the machine was busy before the start (load {before.load:.2f}): times are too long")
+        notes.append(
+            f"the minute before the start had a load of {before.load:.2f}: if that goes on, times are too long"
+        )
+    if environment.machine == "x86_64" and environment.simd and not INT8_SIMD & set(environment.simd):
+        notes.append("this processor has no int8 dot product (VNNI): int8 gains less here, or nothing; ask the device")
     stolen = (after.steal_s or 0.0) - (before.steal_s or 0.0)
     elapsed = max(after.time_s - before.time_s, 1e-9) * environment.cores
     if stolen > STOLEN * elapsed:

@@ -36,7 +36,8 @@ def explanations(report: BenchReport) -> list[str]:
     used = sorted({row.backend for row in report.rows if row.latency})
     runtimes = [f"{name} {env.packages.get(BACKENDS[name][1], '')}".strip() for name in used]
     governor = [f"governor {env.governor}"] if env.governor else []
-    lines.append(", ".join([env.board, env.cpu, f"{env.cores} cores", *governor, env.system, *runtimes]))
+    cpu = f"{env.cpu} ({' '.join(env.simd)})" if env.simd else env.cpu
+    lines.append(", ".join([env.board, cpu, f"{env.cores} cores", *governor, env.system, *runtimes]))
     if report.overhead_us is not None:
         lines.append(f"timing a call costs {report.overhead_us:.2f} µs by itself, not subtracted")
     scored = [row.accuracy for row in report.rows if row.accuracy]

@@ -112,6 +112,24 @@ def test_times_of_another_machine_never_fail(make_row: MakeRow, make_report: Mak
     assert "another machine (Cortex-A76)" in comparison.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("simd", "said"),
+    [(["avx2", "avx512_vnni"], "SIMD avx2 avx512_vnni"), ([], "SIMD none"), (None, "SIMD not recorded")],
+)
+def test_the_same_name_of_cpu_with_other_instructions_is_another_machine(
+    make_row: MakeRow, make_report: MakeReport, simd: list[str] | None, said: str
+) -> None:
+    now = make_report(make_row(p50=9.0))
+    now = replace(now, environment=replace(now.environment, simd=("avx2",)))
+    old = as_baseline(make_report(make_row(p50=1.0)))
+    old["environment"]["simd"] = simd
+    comparison = compare_reports(now, old, "old", Limits())
+    assert not comparison.failed
+    assert f"another machine ({said})" in comparison.notes[0]
+    old["environment"]["simd"] = ["avx2"]
+    assert compare_reports(now, old, "old", Limits()).failed
+
+
 def test_a_row_that_ran_before_and_crashes_now_fails(make_row: MakeRow, make_report: MakeReport) -> None:
     old = as_baseline(make_report(make_row()))
     crashed = make_row(latency=None, error="the interpreter crashed", precision="", round_p50_ms=())
@@ -176,6 +194,9 @@ def test_what_is_no_baseline_is_not_replaced(tmp_path: Path, content: str) -> No
 def test_a_folder_holds_a_file_for_each_board(tmp_path: Path) -> None:
     assert baseline_file(tmp_path, "Raspberry Pi 5") == tmp_path / "raspberry-pi-5.json"
     assert baseline_file(tmp_path / "b.json", "Raspberry Pi 5") == tmp_path / "b.json"
+    assert baseline_file(tmp_path / "new", "Raspberry Pi 5") == tmp_path / "new" / "raspberry-pi-5.json"
+    (tmp_path / "old").write_text("")
+    assert baseline_file(tmp_path / "old", "Raspberry Pi 5") == tmp_path / "old"
 
 
 @pytest.mark.parametrize("limit", [-0.1, float("nan"), float("inf")])

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from edge_emotion.benchmarks.environment import Machine, cpu_name
+from edge_emotion.benchmarks.environment import Machine, cpu_name, simd_names
 from edge_emotion.benchmarks.noise import is_noisy, noise_notes
 from edge_emotion.benchmarks.report import Row
 from edge_emotion.edge_runtime.board import CPUFREQ
@@ -75,6 +75,39 @@ def test_cpu_names(cpuinfo: str, name: str) -> None:
     assert cpu_name(cpuinfo) == name
 
 
+@pytest.mark.parametrize(
+    ("cpuinfo", "names"),
+    [
+        ("", ()),
+        ("flags\t\t: fpu avx avx2 avx512_vnni\nflags\t\t: fpu avx avx2 avx512_vnni\n", ("avx2", "avx512_vnni")),
+        ("Features\t: fp asimd asimdhp asimddp\n", ("asimd", "asimdhp", "asimddp")),
+        ("Features\t: fp asimd\n\nFeatures\t: fp asimd asimddp\n", ("asimd",)),
+        ("Features\t: half thumb neon vfpv4\n", ("neon",)),
+    ],
+)
+def test_simd_is_what_every_core_has(cpuinfo: str, names: tuple[str, ...]) -> None:
+    assert simd_names(cpuinfo) == names
+
+
+@pytest.mark.parametrize(
+    ("machine", "simd", "said"),
+    [
+        ("x86_64", ("avx2",), True),
+        ("x86_64", (), False),
+        ("x86_64", ("avx2", "avx_vnni"), False),
+        ("aarch64", ("asimd",), False),
+    ],
+)
+def test_an_int8_ratio_of_a_processor_without_int8_instructions_is_warned_of(
+    make_machine: MakeMachine, machine: str, simd: tuple[str, ...], said: bool
+) -> None:
+    quiet = make_machine({**PI5, f"{CPUFREQ}/scaling_governor": "performance"})
+    environment = replace(quiet.environment(), machine=machine, simd=simd)
+    vitals = replace(quiet.vitals(), load=None, throttled=(), throttled_since_boot=())
+    notes = noise_notes(environment, vitals, vitals, [])
+    assert any("no int8 dot product" in note for note in notes) == said
+
+
 def test_pinning_takes_the_fastest_cpus(make_machine: MakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1, 2, 3, 4, 5}, raising=False)
     big = {f"/sys/devices/system/cpu/cpu{cpu}/cpufreq/cpuinfo_max_freq": "2000000" for cpu in (4, 5)}
@@ -93,7 +126,7 @@ def test_what_disturbs_is_said_loudly(make_machine: MakeMachine, make_row: Calla
     after = replace(before, time_s=before.time_s + 10, steal_s=(before.steal_s or 0) + 100)
     rows = [make_row("calm"), make_row("wild", round_p50_ms=(1.0, 1.5)), make_row("late", stable=False)]
     notes = "\n".join(noise_notes(busy.environment(), before, after, rows))
-    for words in ("governor is ondemand", "virtual machine", "load 3.50", "THROTTLED (under-voltage)", "host took"):
+    for words in ("governor is ondemand", "virtual machine", "load of 3.50", "THROTTLED (under-voltage)", "host took"):
         assert words in notes
     assert "NOISY: times spread more than a quiet machine's in wild, 1 thread;" in notes
     assert "never became stable for late" in notes
