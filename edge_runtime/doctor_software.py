@@ -134,13 +134,13 @@ def check_extras(system: System, here: Installation) -> Iterator[Finding]:
         if all(name in here.packages for name in packages):
             yield Finding(option, "ok", ", ".join(f"{name} {here.packages[name]}" for name in packages))
         else:
-            install = f"{here.executable} -m pip install './edge-emotion[{extra}]'    # ./edge-emotion: your clone"
+            install = f"{here.executable} -m pip install '.[{extra}]'    # in the clone"
             yield Finding(option, "note", f"not installed; if you want it: {install}")
 
 
 def check_models(system: System, here: Installation) -> Iterator[Finding]:
     """The bundled models load, agree with what was recorded when they were made, and are fast enough."""
-    reinstall = f"{here.executable} -m pip install --force-reinstall --no-deps ./edge-emotion    # your clone"
+    reinstall = f"{here.executable} -m pip install --force-reinstall --no-deps .    # in the clone"
     ran = system.run(*python(here.executable), "-m", "edge_emotion.edge_runtime.self_test", timeout_s=SELF_TEST_S)
     if ran.code == 126:
         yield untried("models", ran)

@@ -19,6 +19,7 @@ from .outputs.choice import open_outputs
 from .outputs.output import Output, ViewerClosed
 from .pace import Pace
 from .parsing import declare
+from .playback import Playback
 from .preprocess import prepare
 from .results import FrameResult, TrackedFace, utc_now
 from .run_config import RunConfig
@@ -34,7 +35,7 @@ class Pipeline:
     ...         print([(face.id, face.label) for face in result.faces])
 
     It owns what it is given: `close` closes camera, detector, classifier and outputs. It is for one thread, except
-    `stop`.
+    `stop`. playback: holds frames back until they are due; without one they come as fast as they can be worked on.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Pipeline:
         smoothing: Smoothing | None = None,
         detect_every: int | Literal["auto"] = 1,
         max_frames: int | None = None,
+        playback: Playback | None = None,
     ) -> None:
         self.camera = camera
         self.detector = detector
@@ -60,6 +62,7 @@ class Pipeline:
         self._follower = Follower()
         self._labels: dict[int, SteadyLabel] = {}
         self._frames_left = max_frames
+        self._playback = playback
         self._stopped = False
         self._needs_image = any(output.needs_image for output in self.outputs)
 
@@ -108,6 +111,7 @@ class Pipeline:
                 smoothing=config.smoothing,
                 detect_every=config.detect_every,
                 max_frames=config.max_frames,
+                playback=Playback() if config.is_watched and not camera.live else None,
             )
             stack.pop_all()
             return pipeline
@@ -120,6 +124,8 @@ class Pipeline:
             if frame is None:
                 return
             result = self.process(frame, capture_ms=_since_ms(started))
+            if self._playback is not None:
+                self._playback.wait(frame, lambda: self._stopped)
             try:
                 for output in self.outputs:
                     output.write(result, frame.picture if self._needs_image else None)

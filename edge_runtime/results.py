@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 SCHEMA_VERSION = 1
+DECIMALS = 4  # of a probability where it is written: what is beyond says nothing of a face
+
+
+def rounded(probabilities: Mapping[str, float]) -> dict[str, float]:
+    """Probabilities as they are written, into a file, a page or a message.
+
+    >>> rounded({"happy": 0.9065123456, "sad": 0.0934876544})
+    {'happy': 0.9065, 'sad': 0.0935}
+    """
+    return {label: round(p, DECIMALS) for label, p in probabilities.items()}
 
 
 def utc_now() -> str:
@@ -36,14 +47,14 @@ class TrackedFace:
         return f"#{self.id} {self.label}{'' if self.state == 'steady' else '?'} {100 * self.confidence:.0f} %"
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-ready dict with the keys of `run --jsonl`."""
+        """JSON-ready dict with the keys of `run --jsonl`; probabilities have four decimals."""
         return {
             "id": self.id,
             "box_xywh": list(self.box_xywh),
             "label": self.label,
-            "confidence": self.confidence,
+            "confidence": round(self.confidence, DECIMALS),
             "state": self.state,
-            "probabilities": self.probabilities,
+            "probabilities": rounded(self.probabilities),
         }
 
 

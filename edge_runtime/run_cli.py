@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,8 +16,16 @@ from .config_file import use_config
 from .errors import INTERRUPTED
 
 if TYPE_CHECKING:
+    from .outputs.output import Output
     from .outputs.statistics import Statistics
     from .pipeline import Pipeline
+
+
+def token_of_a_page(context: typer.Context, token: str | None) -> str | None:
+    """Callback of `--web-token`: one that is only in the environment is nothing to a run without a page."""
+    source = context.get_parameter_source("web_token")
+    is_typed = source is None or source.name != "ENVIRONMENT"
+    return token if is_typed or context.params.get("web") is not None else None
 
 
 def run(
@@ -65,7 +73,10 @@ def run(
     web_token: Annotated[
         str | None,
         typer.Option(
-            "--web-token", envvar="EDGE_EMOTION_WEB_TOKEN", help="What the page asks for; needed on a network."
+            "--web-token",
+            envvar="EDGE_EMOTION_WEB_TOKEN",
+            callback=token_of_a_page,
+            help="What the page asks for; needed on a network.",
         ),
     ] = None,
     no_frames: Annotated[bool, typer.Option("--no-frames", help="A page without the picture.")] = False,
@@ -154,7 +165,8 @@ def run(
     for number in ending_signals():
         signal.signal(number, lambda *_: sys.exit(0))  # until the pipeline takes over: end in order
     statistics = Statistics()
-    outputs = [statistics, *open_outputs(config)]
+    asked = open_outputs(config)
+    outputs: list[Output] = [statistics, *asked]
     if sys.stderr.isatty() and not quiet:
         outputs.append(Terminal(sys.stderr))
     pipeline = Pipeline.from_config(config, outputs)
@@ -162,7 +174,9 @@ def run(
         for _ in pipeline:
             pass
     if not quiet:
-        console.note(summary(statistics))
+        console.note(summary(statistics, outputs))
+        if not asked and not sys.stdout.isatty():  # a pipe or a file waits for something
+            console.note("nothing was recorded: add --jsonl - to get the results as lines (--help lists other outputs)")
     if interrupted():
         raise typer.Exit(INTERRUPTED)
 
@@ -197,9 +211,10 @@ def stopping_at_signals(pipeline: Pipeline) -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def summary(statistics: Statistics) -> str:
-    """The closing lines: frames and faces, times by stage, label changes."""
-    lines = [f"{statistics.frames} frames, {statistics.faces} faces, {statistics.frames_per_s:.1f} frames/s"]
+def summary(statistics: Statistics, outputs: Sequence[Output] = ()) -> str:
+    """The closing lines: frames and faces, times by stage, label changes, and what outputs tell of themselves."""
+    frames, faces = _count(statistics.frames, "frame"), _count(statistics.faces, "face")
+    lines = [f"{frames}, {faces}, {statistics.frames_per_s:.1f} frames/s"]
     times = statistics.latency_ms()
     if times:
         parts = (f"{stage} {t['p50']:.2f} ({t['p95']:.2f})" for stage, t in times.items())
@@ -207,4 +222,8 @@ def summary(statistics: Statistics) -> str:
     changes = statistics.changes_per_minute()
     if changes:
         lines.append(f"label changes a minute: {changes[0]:.1f} raw, {changes[1]:.1f} smoothed")
-    return "\n".join(lines)
+    return "\n".join([*lines, *filter(None, (output.outcome() for output in outputs))])
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

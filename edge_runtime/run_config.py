@@ -113,10 +113,7 @@ class RunConfig:
             raise OptionError(f"--fps must be above 0 and at most 1000, got {self.fps:g}")
         if not 0 <= self.rotate_mb < math.inf or self.keep < 1:
             raise OptionError(f"--rotate-mb must be 0 or more and --keep 1 or more, got {self.rotate_mb}, {self.keep}")
-        if self.web is None and not self.frames:
-            raise OptionError("--no-frames belongs to the page: add --web HOST:PORT")
-        if self.mqtt is None and (self.mqtt_ca or self.mqtt_password_file):
-            raise OptionError("--mqtt-ca and --mqtt-password-file belong to a broker: add --mqtt URL")
+        self._check_companions()
         self._check_aggregate()
         self._check_files()
         _ = self.smoothing
@@ -144,6 +141,11 @@ class RunConfig:
 
         return is_live(self.source)
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody looks on, so that a video plays in its own time."""
+        return self.show or self.web is not None
+
     def _check_types(self) -> None:
         """Nothing that the command line would have read is still text."""
         if isinstance(self.classes, str):
@@ -152,6 +154,17 @@ class RunConfig:
             raise OptionError(f"size is (width, height), such as (640, 480), got {self.size!r}")
         if isinstance(self.detect_every, str) and self.detect_every != "auto":
             raise OptionError(f'detect_every is a number of frames or "auto", got {self.detect_every!r}')
+
+    def _check_companions(self) -> None:
+        """No option is there whose other half is not."""
+        if self.web is None and (self.web_token is not None or not self.frames):
+            raise OptionError("--web-token and --no-frames belong to the page: add --web HOST:PORT")
+        if self.mqtt is None and (self.mqtt_ca or self.mqtt_password_file):
+            raise OptionError("--mqtt-ca and --mqtt-password-file belong to a broker: add --mqtt URL")
+        if self.rotate_mb and not {self.jsonl, self.csv} - {None, "-"}:
+            raise OptionError("--rotate-mb belongs to a file: add --jsonl FILE or --csv FILE")
+        if self.keep != RunConfig.keep and not self.rotate_mb:
+            raise OptionError("--keep counts rotated files: add --rotate-mb MB")
 
     def _check_files(self) -> None:
         """No output goes to a file that is read, or to another output's."""

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .atomic import write_atomically
+from .board import System
 from .config_file import Value, write_toml
+from .console import note
 from .errors import OptionError, OutputError
 from .machine import python
 
 RESTART_AFTER_S = 5
 STOP_WITHIN_S = 5  # `run` ends within 2
+SYSTEMCTL_S = 30.0  # it waits until the program has ended
 
 
 @dataclass(frozen=True)
@@ -78,13 +81,12 @@ WantedBy={"multi-user.target" if self.user else "default.target"}
         return [*steps, f"journalctl {'-u' if self.user else '--user-unit'} {self.name} -f"]
 
     @property
-    def last_steps(self) -> list[str]:
-        """What to type when the unit is gone: end the program, and forget it (disable removes systemd's link to it)."""
-        return [f"{self._systemctl} disable --now {self.name}", f"{self._systemctl} daemon-reload"]
-
-    @property
     def _systemctl(self) -> str:
         return "sudo systemctl" if self.user else "systemctl --user"
+
+    @property
+    def _needs_sudo(self) -> str:
+        return " (a --system service needs sudo)" if self.user else ""
 
     @property
     def backup_path(self) -> Path:
@@ -116,8 +118,7 @@ WantedBy={"multi-user.target" if self.user else "default.target"}
             raise OutputError(f"cannot write the service: {error}") from error
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""  # a full disk has no name
-            sudo = " (a --system service needs sudo)" if self.user else ""
-            raise OutputError(f"cannot write the service: {where}{error.strerror}{sudo}") from error
+            raise OutputError(f"cannot write the service: {where}{error.strerror}{self._needs_sudo}") from error
         return replaced
 
     def _write_private(self, path: Path, content: bytes) -> None:
@@ -132,14 +133,24 @@ WantedBy={"multi-user.target" if self.user else "default.target"}
             path.parent.chmod(0o755)
             shutil.chown(path, self.user)
 
-    def remove(self) -> list[Path]:
-        """Delete the unit; the options stay. Returns what was deleted."""
+    def remove(self, system: System) -> list[Path]:
+        """End the program, take it from the start of the machine, and delete the unit; the options stay.
+
+        Returns what was deleted. What systemd says against it is noted, with the command for later: there may be none.
+        """
         if not self.unit_path.exists():
             return []
+        systemctl = ("systemctl", "--no-ask-password", "--system" if self.user else "--user")
+        disabled = system.run(*systemctl, "disable", "--now", self.name, timeout_s=SYSTEMCTL_S)
         try:
             self.unit_path.unlink()
         except OSError as error:
-            raise OutputError(f"cannot remove {self.unit_path}: {error.strerror}") from error
+            raise OutputError(f"cannot remove {self.unit_path}: {error.strerror}{self._needs_sudo}") from error
+        system.run(*systemctl, "daemon-reload", timeout_s=SYSTEMCTL_S)
+        if disabled.code:
+            note(
+                f"{self.name} may still run ({disabled.last_line}): {self._systemctl} disable --now {self.name} ends it"
+            )
         return [self.unit_path]
 
 

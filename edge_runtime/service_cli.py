@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from . import console, options
+from .board import LinuxSystem
 from .config_file import NOT_IN_FILES, SECRETS, Value, option_key, write_toml
 from .service import Service, system_service, user_service
 
@@ -22,7 +23,10 @@ System = Annotated[
 ]
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(
+    options_metavar="[OPTIONS] [OPTIONS OF RUN]",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
 def install(
     context: typer.Context,
     name: Name = "edge-emotion",
@@ -32,16 +36,20 @@ def install(
 ) -> None:
     """Write a service that runs `edge-emotion run` with the options given here, and say how to start it.
 
+    All options of `run` may follow, such as `--source`, `--model`, `--web`, `--mqtt`, `--jsonl`: `edge-emotion run
+    --help` lists them. Without any it is `--source 0 --wait`.
+
     The options go into a TOML file that only you can read; edit it and restart the service to change them. A file that
     is there is kept: without options as it is, else beside the new one with the suffix `.bak`.
 
-    Example: `edge-emotion service install --source 0 --wait --web 0.0.0.0:8080 --web-token TOKEN`
+    Example: `edge-emotion service install --source 0 --wait --web 0.0.0.0:8080 --web-token "$(openssl rand -hex 12)"`
     """
     values = run_options(context.args, system)
     service = _service(name, system)
     kept = not values and service.config_path.exists()
     if not values and not kept:
         values = {"source": "0", "wait": True}
+        console.note("no options were given, so it is --source 0 --wait: edge-emotion run --help lists what may follow")
     shown = _without_secrets(values)
     replaced = not dry_run and service.install(values)
     _tell_what_stays_behind(values)
@@ -79,18 +87,16 @@ def install(
 
 @app.command()
 def remove(name: Name = "edge-emotion", system: System = False, as_json: options.Json = False) -> None:
-    """Delete the service's unit; its options stay.
+    """End the service, and delete its unit; its options stay.
 
     Example: `edge-emotion service remove`
     """
     service = _service(name, system)
-    removed = service.remove()
+    removed = service.remove(LinuxSystem())
     if as_json:
         console.emit_json({"schema_version": 1, "removed": [str(path) for path in removed]})
     elif removed:
-        console.emit(f"removed {removed[0]}\n\nNow type:\n")
-        for step in service.last_steps:
-            console.emit(f"  {step}")
+        console.emit(f"removed {removed[0]}; the options stay in {service.config_path}")
     else:
         console.emit(f"there is no {service.unit_path}")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..preprocess import Image
-from ..results import SCHEMA_VERSION, FrameResult
+from ..results import SCHEMA_VERSION, FrameResult, rounded
 from .output import Output
 
 COLUMNS = ("schema_version", "source", "from_s", "until_s", "time", "frames", "mean_faces", "most_faces")
@@ -58,7 +58,7 @@ class Interval:
             "frames": self.frames,
             "mean_faces": round(self.faces / self.frames, 4),
             "most_faces": self.most_faces,
-            "probabilities": {label: round(total / self.faces, 6) for label, total in self.probabilities.items()},
+            "probabilities": rounded({label: total / self.faces for label, total in self.probabilities.items()}),
         }
 
 

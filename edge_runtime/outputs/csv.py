@@ -37,11 +37,9 @@ class Csv(Output):
 
     def write(self, result: FrameResult, image: Image | None) -> None:
         """A row for each face."""
-        for face in result.faces:
-            at = (result.source, result.frame, result.time_s, result.time)
-            what = (face.label, face.confidence, face.state)
-            row = dict(zip(FACE, (*at, face.id, *face.box_xywh, *what), strict=True))
-            self.record({**row, "probabilities": face.probabilities})
+        frame = result.to_json()
+        for face in frame["faces"]:
+            self.record({**frame, **face, **dict(zip("xywh", face["box_xywh"], strict=True))})
 
     def record(self, document: Mapping[str, Any]) -> None:
         """A flat document as a row, its `probabilities` last: empty where it has no value."""

@@ -15,7 +15,7 @@ from typing import Any
 from .. import console
 from ..errors import OutputError, RuntimeMissingError
 from ..preprocess import Image
-from ..results import FrameResult, utc_now
+from ..results import DECIMALS, FrameResult, rounded, utc_now
 from .mqtt_address import MqttAddress
 from .mqtt_discovery import NO_FACE, discovery
 from .output import Output
@@ -57,6 +57,7 @@ class MqttOutput(Output):
         self._due, self._frames, self._since = clock(), 0, clock()
         self._newest: tuple[float, str] | None = None  # when it was seen, and what waits to be sent
         self._under_way = False  # a state that has not left this machine
+        self._states = self._sent = 0
         self._changed = threading.Condition()
         self._unacknowledged: dict[int, str] = {}  # number → topic of what each connection begins with
         self._connected = False
@@ -80,6 +81,7 @@ class MqttOutput(Output):
             return
         rate = self._frames / (now - self._since) if now > self._since else 0.0
         self._due, self._frames, self._since = now + self._every_s, 0, now
+        self._states += 1
         with self._changed:
             self._newest = now, self._state(result, rate)
         self._send()
@@ -101,14 +103,18 @@ class MqttOutput(Output):
         stopping.start()
         stopping.join(max(0.05, deadline - time.monotonic()))
 
+    def outcome(self) -> str:
+        """How many states left this machine: that they arrived, QoS 0 does not tell."""
+        return f"{self._sent} of {self._states} states sent to {self.address}"
+
     def _state(self, result: FrameResult, rate: float) -> str:
         summary = summarise(result.faces)
         state = {
             "time": utc_now(),
             "faces": summary.faces,
             "dominant": summary.dominant or NO_FACE,
-            "confidence": round(summary.confidence, 4),
-            "probabilities": {label: round(p, 4) for label, p in (summary.probabilities or {}).items()},
+            "confidence": round(summary.confidence, DECIMALS),
+            "probabilities": rounded(summary.probabilities or {}),
             "frames_per_s": round(rate, 1),
         }
         return json.dumps(state, separators=(",", ":"), allow_nan=False)
@@ -185,7 +191,8 @@ class MqttOutput(Output):
 
     def _on_publish(self, client: Any, userdata: Any, number: int, reason: Any, properties: Any) -> None:
         with self._changed:
-            if self._unacknowledged.pop(number, None) is None:  # a state
+            if self._unacknowledged.pop(number, None) is None:  # a state, or at the end "offline"
+                self._sent += self._under_way
                 self._under_way = False
         self._send()
 

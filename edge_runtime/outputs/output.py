@@ -34,6 +34,10 @@ class Output(Protocol):
         """Flush and release. May be called twice."""
         ...
 
+    def outcome(self) -> str:
+        """A line for the summary of the run, asked for after `close`; empty when there is nothing to tell."""
+        return ""
+
     def __enter__(self) -> Self:
         return self
 

@@ -235,7 +235,7 @@ def test_models() -> None:
         (Ran(-11), "--force-reinstall ai-edge-litert"),
         (Ran(124), "busy"),
         (Ran(1, "", f"RuntimeMissingError: {NO_NUMPY_2}"), "install 'numpy<2' 'opencv-python-headless>=4.10,<4.12'"),
-        (Ran(1, "", "ModelError: /x/edge-m.tflite is cut off"), "--force-reinstall --no-deps ./edge-emotion "),
+        (Ran(1, "", "ModelError: /x/edge-m.tflite is cut off"), "--force-reinstall --no-deps . "),
     ],
 )
 def test_models_that_do_not_run_are_mended_by_what_is_broken(ran: Ran, mend: str) -> None:
@@ -279,8 +279,9 @@ def test_no_mend_takes_a_package_from_pypi_that_is_not_there() -> None:
     machine = pi5(**{f"{PY} -P -m edge_emotion": Ran(1, "", "ModelError: broken")})
     findings = list(examine(machine, replace(HERE, packages={})))
     texts = [text for f in findings for text in (f.what, f.mend) if "pip install" in text]
-    assert sum("edge-emotion" in text for text in texts) == 3
-    assert not any(re.search(r"(?<!/)edge-emotion(\[|$| )", text) for text in texts)
+    assert sum(text.endswith("    # in the clone") for text in texts) == 3
+    assert sum("'.[web]'" in text for text in texts) == sum("'.[mqtt]'" in text for text in texts) == 1
+    assert not any(re.search(r"edge-emotion(\[|$| )", text) for text in texts)
 
 
 def test_a_fetched_detector_that_is_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from edge_emotion.edge_runtime.faces.whole import WholeImage
 from edge_emotion.edge_runtime.metadata import InputSpec
 from edge_emotion.edge_runtime.outputs import Output
 from edge_emotion.edge_runtime.outputs.output import ViewerClosed
+from edge_emotion.edge_runtime.playback import Playback
 from edge_emotion.edge_runtime.preprocess import Image
 from edge_emotion.edge_runtime.results import FrameResult
 from edge_emotion.edge_runtime.run_config import RunConfig
@@ -287,6 +289,50 @@ def test_each_part_gets_the_options_that_are_for_it(tmp_path: Path, monkeypatch:
         "open_detector": (("haar",), how),
         "open_camera": (("7",), {"colour": True, "size_wh": (64, 48), "fps": 12.5, "wait": True}),
     }
+
+
+class Waits(Playback):
+    """Notes what waits for its time, and what had gone out by then."""
+
+    def __init__(self, kept: Kept) -> None:
+        self.seen: list[tuple[float, int]] = []
+        self._kept = kept
+
+    def wait(self, frame: Frame, stopped: Callable[[], bool]) -> None:
+        self.seen.append((frame.time_s, len(self._kept.results)))
+
+
+def test_a_frame_waits_for_its_time_before_it_goes_out_and_that_is_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Kept()
+    waits = Waits(kept)
+    monkeypatch.setattr("edge_emotion.edge_runtime.pipeline.perf_counter", lambda: len(waits.seen))  # a second a wait
+    with pipeline(grey_frames([DARK] * 3), outputs=[kept], playback=waits) as running:
+        list(running)
+    assert waits.seen == [(0.0, 0), (0.04, 1), (0.08, 2)]
+    assert [result.latency_ms["total"] for result in kept.results] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "live", "waits"),
+    [
+        ({"web": "8080"}, False, True),
+        ({"show": True}, False, True),
+        ({"web": "8080"}, True, False),
+        ({"jsonl": "x.jsonl", "video": "x.avi", "mqtt": "mqtt://broker"}, False, False),
+    ],
+)
+def test_only_a_file_that_is_watched_plays_in_its_own_time(
+    monkeypatch: pytest.MonkeyPatch, outputs: dict[str, Any], live: bool, waits: bool
+) -> None:
+    kept = Kept()
+    made = Waits(kept)
+    monkeypatch.setattr("edge_emotion.edge_runtime.pipeline.Playback", lambda: made)
+    camera = FakeCamera(grey_frames([DARK] * 2), live=live)
+    monkeypatch.setattr("edge_emotion.edge_runtime.pipeline.open_camera", lambda source, **how: camera)
+    with Pipeline.from_config(RunConfig("x", str(MODEL), detector="none", **outputs), [kept]) as running:
+        list(running)
+    assert bool(made.seen) == waits
+    assert len(kept.results) == 2
 
 
 def test_open_takes_the_fields_of_a_configuration(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ import http.server
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -67,17 +68,52 @@ def test_json_lines_on_stdout_are_all_that_is_there(run: Run, video: Path) -> No
     assert changes == "label changes a minute: 30.6 raw, 30.6 smoothed"  # one change in 49 / 25 s
 
 
+def test_one_frame_is_no_frames(run: Run, video: Path) -> None:
+    assert run("--source", video, "--max-frames", 1).stderr.startswith("1 frame, 1 face, ")
+
+
+def test_the_summary_says_that_no_broker_got_anything(run: Run, video: Path) -> None:
+    pytest.importorskip("paho.mqtt.client", reason="needs the mqtt extra")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    done = run("--source", video, "--mqtt", f"mqtt://127.0.0.1:{port}", "--max-frames", 2)
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[-1] == f"0 of 1 states sent to mqtt://127.0.0.1:{port}"
+
+
 def test_quiet_says_nothing(run: Run, video: Path) -> None:
     done = run("--source", video, "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_token_in_the_environment_waits_for_a_page_and_one_that_is_typed_needs_it(
+    run: Run, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGE_EMOTION_WEB_TOKEN", "short")
+    assert run("--source", video, "--max-frames", 1).returncode == 0
+    done = run("--source", video, "--web-token", "a-token-of-this-test")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "add --web HOST:PORT" in done.stderr
+    pytest.importorskip("starlette", reason="needs the web extra")
+    assert "at least 12" in run("--source", video, "--web", "127.0.0.1:0").stderr
 
 
 def test_by_default_nothing_is_written_anywhere(
     run: Run, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run("--source", video).returncode == 0
+    done = run("--source", video)
+    assert (done.returncode, done.stdout) == (0, "")
     assert list(tmp_path.iterdir()) == []
+    assert done.stderr.splitlines()[-1].startswith("nothing was recorded: add --jsonl -")
+
+
+def test_nothing_is_missed_on_a_terminal_or_with_an_output(
+    run: Run, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "recorded" not in run("--source", video, "--csv", tmp_path / "a.csv").stderr
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert "recorded" not in run("--source", video).stderr
 
 
 def test_files_of_every_kind(run: Run, video: Path, tmp_path: Path) -> None:

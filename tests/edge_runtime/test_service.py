@@ -6,10 +6,12 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from edge_emotion.edge_runtime import cli
+from edge_emotion.edge_runtime.board import LinuxSystem, Ran
 from edge_emotion.edge_runtime.errors import OptionError, OutputError
 from edge_emotion.edge_runtime.service import Service, quote, system_service, user_service
 from edge_emotion.edge_runtime.service_cli import run_options
@@ -120,6 +122,16 @@ def test_what_was_installed_is_what_run_reads(home: Path, monkeypatch: pytest.Mo
     assert run_options(["--config", path]) == run_options(said)
 
 
+def test_a_token_in_the_environment_is_kept_for_a_page_alone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("starlette", reason="needs the web extra")
+    monkeypatch.setenv("EDGE_EMOTION_WEB_TOKEN", TOKEN)
+    options = home / "edge-emotion" / "edge-emotion.toml"
+    assert main(monkeypatch, "service", "install", "--source", "0") == 0
+    assert TOKEN not in options.read_text()
+    assert main(monkeypatch, "service", "install", "--source", "0", "--web", "0.0.0.0:8080") == 0
+    assert tomllib.loads(options.read_text())["web-token"] == TOKEN
+
+
 def test_without_options_the_file_is_kept(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -139,12 +151,32 @@ def test_without_options_and_file_what_is_shown_is_what_is_written(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(monkeypatch, "service", "install", "--dry-run") == 0
-    assert 'source = "0"\nwait = true\n' in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert 'source = "0"\nwait = true\n' in shown.out
+    assert "--source 0 --wait" in shown.err
     assert main(monkeypatch, "service", "install", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     written = tomllib.loads((home / "edge-emotion" / "edge-emotion.toml").read_text())
     assert told["options"] == written == {"source": "0", "wait": True}
     assert not told["kept"]
+
+
+def test_nothing_is_said_of_the_defaults_where_they_are_not_used(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(monkeypatch, "service", "install", "--source", "7") == 0
+    assert main(monkeypatch, "service", "install") == 0  # the file is there
+    assert capsys.readouterr().err == ""
+
+
+def test_the_help_leads_to_the_options_of_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(monkeypatch, "service", "install", "--help") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "[OPTIONS OF RUN]" in told
+    assert "--source" in told
+    assert "edge-emotion run --help" in told
 
 
 def test_other_options_leave_the_former_ones_beside_them(
@@ -264,16 +296,72 @@ def test_what_the_environment_says_of_the_broker_stays_behind(
     assert "secretpw" not in told
 
 
-def test_remove(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+class Systemd(LinuxSystem):
+    """Answers to systemctl, and what it was asked, with whether the unit was there."""
+
+    def __init__(self, unit: Path, answer: Ran) -> None:
+        self.asked: list[tuple[str, bool]] = []
+        self._unit = unit
+        self._answer = answer
+
+    def run(self, *command: str, timeout_s: float = 10.0) -> Ran:
+        self.asked.append((" ".join(command), self._unit.exists()))
+        return self._answer
+
+
+Ask = Callable[[Ran], Systemd]
+
+
+@pytest.fixture
+def systemd(home: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
+    def answer(ran: Ran) -> Systemd:
+        made = Systemd(home / "systemd" / "user" / "edge-emotion.service", ran)
+        monkeypatch.setattr("edge_emotion.edge_runtime.service_cli.LinuxSystem", lambda: made)
+        return made
+
+    return answer
+
+
+def test_remove_ends_the_program_before_the_unit_is_gone(
+    home: Path, systemd: Ask, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = systemd(Ran(0)).asked
     assert main(monkeypatch, "service", "remove") == 0
     assert "there is no" in capsys.readouterr().out
+    assert asked == []
     main(monkeypatch, "service", "install", "--source", "0")
     capsys.readouterr()
     assert main(monkeypatch, "service", "remove") == 0
-    assert "systemctl --user disable --now edge-emotion\n" in capsys.readouterr().out
-    assert system_service("door", "pi").last_steps[0] == "sudo systemctl disable --now door"
-    assert not (home / "systemd" / "user" / "edge-emotion.service").exists()
-    assert (home / "edge-emotion" / "edge-emotion.toml").exists()
+    systemctl = "systemctl --no-ask-password --user"
+    assert asked == [(f"{systemctl} disable --now edge-emotion", True), (f"{systemctl} daemon-reload", False)]
+    options = home / "edge-emotion" / "edge-emotion.toml"
+    told = capsys.readouterr()
+    assert told.out.endswith(f"edge-emotion.service; the options stay in {options}\n")
+    assert told.err == ""
+    assert options.exists()
+
+
+def test_remove_without_systemd_says_what_is_left_to_do(
+    home: Path, systemd: Ask, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    systemd(Ran(1, err="Failed to connect to bus: No medium found\n"))
+    main(monkeypatch, "service", "install", "--source", "0")
+    capsys.readouterr()
+    assert main(monkeypatch, "service", "remove", "--json") == 0
+    unit = home / "systemd" / "user" / "edge-emotion.service"
+    told = capsys.readouterr()
+    assert json.loads(told.out)["removed"] == [str(unit)]
+    assert "(Failed to connect to bus: No medium found): systemctl --user disable --now edge-emotion" in told.err
+    assert not unit.exists()
+
+
+def test_a_system_service_that_may_not_be_removed_asks_for_sudo(tmp_path: Path) -> None:
+    service = system_service("door", "pi", tmp_path)
+    service.unit_path.mkdir(parents=True)  # a file of root's, as far as `unlink` goes
+    systemd = Systemd(service.unit_path, Ran(1, err="Access denied"))
+    with pytest.raises(OutputError, match=r"cannot remove .*sudo"):
+        service.remove(systemd)
+    assert systemd.asked == [("systemctl --no-ask-password --system disable --now door", True)]
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

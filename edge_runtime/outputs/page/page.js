@@ -18,7 +18,8 @@ let wanted = localStorage.getItem("picture") !== "off";
 
 function showPicture({ pictures, alive, lost }) {
   toggle.hidden = !pictures;
-  toggle.setAttribute("aria-pressed", String(wanted));
+  const action = wanted ? "Hide picture" : "Show picture"; // no aria-pressed: the name alone says it
+  if (toggle.textContent !== action) toggle.textContent = action;
   const on = pictures && wanted && alive;
   if (on && !picture.hasAttribute("src")) picture.src = `/picture?${Date.now()}`;
   if (!on && picture.hasAttribute("src")) picture.removeAttribute("src");

@@ -47,6 +47,25 @@ def test_each_line_is_on_disk_when_write_returns(tmp_path: Path) -> None:
     assert set(document["faces"][0]) == {"id", "box_xywh", "label", "confidence", "state", "probabilities"}
 
 
+def test_lines_rows_and_aggregates_give_probabilities_with_four_decimals(tmp_path: Path) -> None:
+    seen = result(0, face(p=2 / 3))
+    with JsonLines(RecordFile(str(tmp_path / "a.jsonl"))) as output, csv_file(tmp_path / "a.csv") as table:
+        output.write(seen, None)
+        table.write(seen, None)
+    with Aggregate(1, JsonLines(RecordFile(str(tmp_path / "people.jsonl"))), "fake") as output:
+        output.write(seen, None)
+    rounded = {"happy": 0.6667, "neutral": 0.1667, "sad": 0.1667}
+    (line,) = (json.loads(line)["faces"][0] for line in lines(tmp_path / "a.jsonl"))
+    assert (line["confidence"], line["probabilities"]) == (0.6667, rounded)
+    (row,) = csv_module.DictReader(lines(tmp_path / "a.csv"))
+    assert [row[name] for name in ("x", "y", "w", "h")] == ["10", "20", "30", "40"]
+    assert {name: row[name] for name in ("confidence", *(f"p_{label}" for label in LABELS))} == {
+        "confidence": "0.6667",
+        **{f"p_{label}": str(p) for label, p in rounded.items()},
+    }
+    assert json.loads(lines(tmp_path / "people.jsonl")[0])["probabilities"] == rounded
+
+
 def test_all_lines_have_reached_the_disk_when_it_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda file: sizes.append(os.fstat(file).st_size))

@@ -211,16 +211,17 @@ def output(port: int, **more: Any) -> MqttOutput:
 @needs_broker
 def test_status_state_and_discovery(broker: Broker, listener: Listener, make_result: Make) -> None:
     with output(broker.port) as out:
-        out.write(make_result(faces=2, happy=0.8), None)
+        out.write(make_result(faces=2, happy=2 / 3), None)
         out.write(make_result(faces=0), None)
         listener.until(lambda told: sum(topic == "t/state" for topic, *_ in told) == 2)
         first, second = listener.states()
-        assert (first["faces"], first["dominant"], first["confidence"]) == (2, "happy", 0.8)
-        assert first["probabilities"] == {"angry": 0.1, "happy": 0.8, "neutral": 0.1}
+        assert (first["faces"], first["dominant"], first["confidence"]) == (2, "happy", 0.6667)
+        assert first["probabilities"] == {"angry": 0.1667, "happy": 0.6667, "neutral": 0.1667}
         assert (second["faces"], second["dominant"], second["probabilities"]) == (0, "none", {})
         found = [json.loads(p) for topic, p, _ in listener.messages if p and topic.startswith("homeassistant/sensor/")]
         assert {"Faces", "Apparent expression", "Apparently angry"} <= {sensor["name"] for sensor in found}
     listener.until(lambda told: ("t/status", "offline", False) in told)
+    assert out.outcome() == f"2 of 2 states sent to mqtt://127.0.0.1:{broker.port}"
 
 
 @needs_broker
@@ -334,6 +335,8 @@ def test_a_slow_line_gets_the_newest_whenever_one_has_left(make_result: Make) ->
         assert sent == [0, 4]
         out._on_publish(None, None, 2, None, None)
         assert sent == [0, 4]
+        out._on_publish(None, None, 3, None, None)  # "offline" is no state
+        assert out.outcome().startswith("2 of 5 states sent")
         out._client, out._connected = real, False
 
 
@@ -345,6 +348,7 @@ def test_a_broker_that_is_not_there_is_waited_for(make_result: Make, capsys: pyt
     out.close()
     out.close()
     assert "does not answer" in capsys.readouterr().err
+    assert out.outcome().startswith("0 of 5 states sent to mqtt://127.0.0.1:")
 
 
 def test_a_broker_that_drops_each_connection_is_not_flooded(capsys: pytest.CaptureFixture[str]) -> None:
