@@ -103,7 +103,7 @@ def convert(
             copy = f'; it is bundled: cp "$(edge-emotion models path {model})" . and convert the copy'
             raise ModelError(f"model {model} does not exist here{copy if str(model) in bundled_models() else ''}")
         if model.suffix == ".tflite":
-            _compile_only(model, edgetpu, as_json)
+            _compile_only(model, edgetpu, out, as_json)
             return
         known = model_metadata.read(model) if model.is_file() else None
         declared = describe(model, known, labels, input_spec)
@@ -159,7 +159,7 @@ def convert(
             raise ModelError(f"edgetpu_compiler failed on {output.path}: {output.coral.compilation.failure}")
 
 
-def _compile_only(model: Path, edgetpu: bool, as_json: bool) -> None:
+def _compile_only(model: Path, edgetpu: bool, out: Path | None, as_json: bool) -> None:
     """`convert X.tflite --edgetpu`: a file converted earlier, compiled where the compiler is. Needs no TensorFlow."""
     from ..edge_runtime.errors import ModelError, OptionError
     from .coral import compile_file
@@ -167,6 +167,8 @@ def _compile_only(model: Path, edgetpu: bool, as_json: bool) -> None:
 
     if not edgetpu:
         raise OptionError(f"{model} is converted already: convert takes a .tflite only with --edgetpu")
+    if out is not None:
+        raise OptionError(f"--out is of no use here: what is compiled of {model} goes beside it")
     coral = compile_file(model)
     if as_json:
         console.emit_json({"schema_version": 1, "source": str(model), "edgetpu": coral.to_json()})

@@ -76,6 +76,8 @@ def inspect_model(model: Path | str, against: Path | None = None, declared: Mode
     if not path.is_file():
         raise ModelError(f"{path} is not a file: inspect reads a .tflite")
     content = path.read_bytes()
+    if content[4:8] != b"TFL3":
+        raise ModelError(f"{path} is not a TFLite file{': convert it first' if path.suffix == '.keras' else ''}")
     metadata = model_metadata.parse(content)
     graph = read_graph(content)
     known = declared or metadata

@@ -82,6 +82,8 @@ def open_source(path: Path, declared: ModelMetadata | None = None) -> Source:
 
 def metadata_of(path: Path, declared: ModelMetadata | None = None) -> ModelMetadata:
     """What is declared of a model, else what its file carries. Raises ModelError where there is neither."""
+    if path.is_file() and path.suffix not in (".keras", ".h5", ".hdf5"):  # the last two are refused with a reason
+        raise ModelError(f"{path} is not a model: convert takes a .keras file or a SavedModel folder")
     known = declared or (model_metadata.read(path) if path.is_file() else None)
     if known is None:
         raise ModelError(f"{path} says nothing of its labels and input: give --labels and --input")

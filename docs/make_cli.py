@@ -15,8 +15,9 @@ HEADER = """# Command line
 Made from the commands themselves by `python docs/make_cli.py`; `edge-emotion COMMAND --help` says the same.
 
 Every command takes `--debug` (tracebacks). Progress goes to stderr, and only to a terminal; with `--json` stdout holds
-one JSON document and nothing else. Exit codes: 0 done, 1 an error in one clear line, 2 wrong usage or an option value
-that does not exist, 3 a contract or gate not met, 130 interrupted (what was done is kept).
+one JSON document and nothing else. Exit codes: 0 done, 1 an error in one clear line (a file, model or device is missing
+or refuses), 2 wrong usage or a value that an option does not know, 3 a contract or gate not met, 130 interrupted (what
+was done is kept).
 """
 
 

@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from . import console
-from .errors import EdgeEmotionError
+from .errors import INTERRUPTED, EdgeEmotionError
 
 COMMANDS: dict[str, str] = {
     "demo": "edge_emotion.train.demo:demo",
@@ -58,6 +58,14 @@ class StageGroup(TyperGroup):
         command = typer.main.get_command(target)
         command.name = cmd_name
         return command
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; one that does not end in order by itself on Ctrl-C is said to be interrupted."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            console.note("edge-emotion: interrupted")
+            raise typer.Exit(INTERRUPTED) from None
 
 
 def _unavailable(name: str, error: ImportError) -> typer.Typer:

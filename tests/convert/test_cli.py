@@ -131,6 +131,7 @@ def test_calibration_with_a_validation_image_is_refused(tmp_path: Path, keras_mo
         (["--edgetpu", "--keep-float", "logits"], "excludes --edgetpu"),
         (["--max-drop", "-1"], "0 to 100"),
         ([MODELS / "brightness-int8.tflite"], "only with --edgetpu"),
+        ([MODELS / "brightness-int8.tflite", "--edgetpu", "--out", "elsewhere"], "goes beside it"),
     ],
 )
 def test_invalid_options_are_exit_code_2(arguments: list[str | Path], said: str) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -137,8 +138,12 @@ def test_metadata_that_contradicts_the_tensors_is_refused(tmp_path: Path, change
 def test_what_is_no_model_is_one_clear_line(tmp_path: Path) -> None:
     text = tmp_path / "text.tflite"
     text.write_text("not a model, but long enough to be one")
-    with pytest.raises(ModelError, match="not a TFLite file"):
+    with pytest.raises(ModelError, match=r"text\.tflite is not a TFLite file$"):
         inspect_model(text)
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+        archive.writestr("metadata.json", "{}")
+    with pytest.raises(ModelError, match=r"model\.keras is not a TFLite file: convert it first"):
+        inspect_model(tmp_path / "model.keras")
     with pytest.raises(ModelError, match="not a file"):
         inspect_model(tmp_path)
     with pytest.raises(ModelError, match="--against"):

