@@ -81,8 +81,10 @@ class Checkpoint:
                     count = sum(name.startswith(prefix) for name in archive.files)
                     target.extend(archive[f"{prefix}{i}"] for i in range(count))
                 return state
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise EdgeEmotionError(f"nothing to resume in {out}: {error}") from error
+        except OSError as error:
+            raise EdgeEmotionError(f"nothing to resume in {out}: {RESUME_FILE}: {error.strerror or error}") from error
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise EdgeEmotionError(f"nothing to resume in {out}: {RESUME_FILE} is not whole: {error}") from error
         except TypeError as error:  # other columns
             raise EdgeEmotionError(f"{out} was trained by another version of edge-emotion: train anew") from error
 

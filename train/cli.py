@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import typer
 
 from ..edge_runtime import console, options
-from ..edge_runtime.atomic import check_writable
 from ..edge_runtime.dataset import open_dataset
 from ..edge_runtime.errors import INTERRUPTED, EdgeEmotionError, OptionError
 from ..edge_runtime.metrics import Metrics
@@ -98,12 +97,16 @@ def train(
             given |= {"--teacher-views": teacher_views}
             given |= {"--set": settings, "--votes": votes, "--votes-weight": votes_weight, "--qat": qat or None}
             out, recorded = _recorded_run(out, [name for name, value in given.items() if value is not None])
+            if "metrics" in recorded:
+                say(_finished(out, recorded))
+                if as_json:
+                    console.emit_json(_result(out))
+                return
             config = TrainConfig.from_json(recorded["config"])
             dataset = open_dataset(data or recorded["data"]["path"])
             say(f"resuming {out}")
         else:
-            if data is None or (preset is None and start is None):
-                raise OptionError(f"--data and --preset ({', '.join(PRESETS)}) or --from are needed, or --resume")
+            data = _require(data, preset, start, qat)
             for detail, option, says, named in (
                 (teacher_weight, "teacher-weight", "how much --teacher counts", teacher),
                 (teacher_views, "teacher-views", "what --teacher is asked about", teacher),
@@ -141,13 +144,12 @@ def train(
         try:
             with console.progress("decoding") as bar:
                 run_data = load_data(dataset, config, bar)
-            check_writable(out)
             train_and_plot(config, run_data, out, say, resume=resume)
         except KeyboardInterrupt:
             _interrupted(out)
             raise typer.Exit(INTERRUPTED) from None
         if as_json:
-            console.emit_json({"run": str(out), "model": str(out / MODEL_FILE), **read_run(out)})
+            console.emit_json(_result(out))
 
 
 def train_and_plot(
@@ -203,6 +205,28 @@ def train_and_plot(
     say(f"\nbest epoch {best}: {data.validation.name} accuracy {accuracy}, n = {metrics.n}")
     say(f"model: {out / MODEL_FILE}   record and plots: {out}/")
     return metrics
+
+
+def _require(data: Path | None, preset: str | None, start: str | None, qat: bool) -> Path:
+    """The data. Raises OptionError naming what a new run lacks, all of it."""
+    missing = ["--data"] if data is None else []
+    if qat and not start:
+        missing.append("--from (the model that --qat goes on with)")
+    elif not (preset or start):
+        missing.append(f"--preset ({', '.join(PRESETS)}) or --from")
+    if data is None or missing:
+        raise OptionError(f"train needs {', and '.join(missing)}, or --resume to go on with a run")
+    return data
+
+
+def _finished(out: Path, recorded: dict[str, Any]) -> str:
+    start = quote(str(out / MODEL_FILE))
+    return f"{out} is finished at epoch {recorded['epochs_done']}: to train on, start a new run with --from {start}"
+
+
+def _result(out: Path) -> dict[str, Any]:
+    """What --json prints of a finished run."""
+    return {"run": str(out), "model": str(out / MODEL_FILE), **read_run(out)}
 
 
 def _interrupted(out: Path) -> None:

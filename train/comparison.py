@@ -101,7 +101,7 @@ def compare_runs(runs: list[Path], data: Path, split: str) -> list[ComparedRun]:
             compared.append(
                 ComparedRun(
                     run=run.name,
-                    changes=tuple((k, v) for k, v in settings[run].items() if v != base.get(k)),
+                    changes=tuple((k, v) for k, v in settings[run].items() if k not in base or v != base[k]),
                     accuracy=result.metrics.accuracy,
                     accuracy_ci95=result.metrics.accuracy_ci95,
                     recalls={name: one.recall for name, one in result.metrics.per_class.items()},

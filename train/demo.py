@@ -6,12 +6,15 @@ import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..edge_runtime import console, options
 from ..edge_runtime.errors import INTERRUPTED, EdgeEmotionError
+
+if TYPE_CHECKING:
+    from ..benchmarks.config import BenchConfig
 
 
 def demo(
@@ -28,12 +31,14 @@ def demo(
 
     Example: `edge-emotion demo`
     """
+    from ..benchmarks.config import BenchConfig
     from ..convert.lowering import require_tensorflow
     from ..edge_runtime.atomic import check_writable
     from .keras_model import import_keras
     from .plots import require_matplotlib
 
     say = console.note if as_json else console.emit
+    timing = BenchConfig(seconds=seconds)
     out = out or Path("demo") / time.strftime("%Y%m%d-%H%M%S")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise EdgeEmotionError(f"{out} is not an empty folder: name a new one with --out")
@@ -43,16 +48,21 @@ def demo(
         require_tensorflow()
         check_writable(out)
         try:
-            _chain(out, images, epochs, seconds, seed, say, as_json)
+            _chain(out, images, epochs, timing, seed, say, as_json)
         except KeyboardInterrupt:
             console.note(f"interrupted: what was made until now is in {out}/")
             raise typer.Exit(INTERRUPTED) from None
 
 
 def _chain(
-    out: Path, images: int, epochs: int | None, seconds: float, seed: int, say: Callable[[str], None], as_json: bool
+    out: Path,
+    images: int,
+    epochs: int | None,
+    timing: BenchConfig,
+    seed: int,
+    say: Callable[[str], None],
+    as_json: bool,
 ) -> None:
-    from ..benchmarks.config import BenchConfig
     from ..benchmarks.files import write_report
     from ..benchmarks.harness import run_bench
     from ..benchmarks.tables import render_table
@@ -90,7 +100,7 @@ def _chain(
     say("\n4/4  benching")
     files = [output.path for output in conversion.outputs if not output.rejected]
     with console.progress("benching") as bar:
-        report = run_bench(files, BenchConfig(seconds=seconds), dataset, progress=bar)
+        report = run_bench(files, timing, dataset, progress=bar)
     write_report(report, out / "report")
     page = out / "report" / "report.html"
     if as_json:

@@ -64,7 +64,9 @@ def read_weights(manifest: Path) -> Weights:
                 real = values.astype(np.float32) * kept["scale"] + kept["min"]
                 weights[weight["name"]] = real.reshape(weight["shape"])
                 offset += values.nbytes
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except OSError as error:
+        raise ModelError(f"cannot read {error.filename or manifest}: {error.strerror or error}") from error
+    except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"cannot read the weights of {manifest}: {error}") from error
     return weights
 

@@ -11,34 +11,39 @@ from numpy.typing import NDArray
 
 from ..edge_runtime import metadata as model_metadata
 from ..edge_runtime.console import quiet_native
-from ..edge_runtime.errors import ModelError, RuntimeMissingError
+from ..edge_runtime.errors import ModelError, OptionError, RuntimeMissingError
 from ..edge_runtime.metadata import ModelMetadata
 from ..edge_runtime.preprocess import Pixels, normalise
 
 BATCH = 256
+BACKENDS = ("tensorflow", "jax", "torch")
+"""What Keras can train on, the first choice first."""
 
 
 def import_keras() -> Any:
-    """Keras on the first backend that is installed: $KERAS_BACKEND, else TensorFlow, JAX, torch.
+    """Keras on $KERAS_BACKEND, else on the first of BACKENDS that is installed.
 
-    Raises RuntimeMissingError when Keras or every backend is missing.
+    Raises OptionError for a backend that is none of these, RuntimeMissingError when Keras or every backend is missing.
     """
     from importlib.util import find_spec
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if find_spec("keras") is None:
         raise RuntimeMissingError.of_extra("train", "Keras is not installed")
-    if "KERAS_BACKEND" not in os.environ:
-        found = next((name for name in ("tensorflow", "jax", "torch") if find_spec(name)), None)
-        if found is None:
-            raise RuntimeMissingError.of_extra("train", "Keras has no backend, such as TensorFlow")
-        os.environ["KERAS_BACKEND"] = found
+    backend = os.environ.get("KERAS_BACKEND") or next((name for name in BACKENDS if find_spec(name)), None)
+    if backend is None:
+        raise RuntimeMissingError.of_extra("train", "Keras has no backend, such as TensorFlow")
+    if backend not in BACKENDS:
+        raise OptionError(f"KERAS_BACKEND must be {' or '.join(BACKENDS)}, got {backend!r}")
+    os.environ["KERAS_BACKEND"] = backend
     try:
         with quiet_native():
             import keras
     except ImportError as error:
-        backend = os.environ["KERAS_BACKEND"]
-        raise RuntimeMissingError(f"the Keras backend {backend!r} cannot be imported: {error}") from error
+        others = " or ".join(name for name in BACKENDS if name != backend)
+        raise RuntimeMissingError(
+            f"the Keras backend {backend!r} cannot be imported ({error}): install it, or set KERAS_BACKEND to {others}"
+        ) from error
     return keras
 
 

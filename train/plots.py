@@ -40,9 +40,9 @@ def plot_history(history: Sequence[EpochResult], out: Path) -> None:
         axes.axvline(best.epoch, color=GREY, linewidth=0.8, linestyle=":", label=f"best epoch ({best.epoch})")
         axes.set(xlabel="epoch", ylabel=name if name == "accuracy" else "cross-entropy (nats)")
         axes.set_title(f"{name.capitalize()}: best validation accuracy {100 * best.val_accuracy:.2f} %", fontsize=10)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.grid(alpha=0.25)
-        axes.legend(frameon=False)
+        figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)  # inside, the line may cross it
         _save(figure, out / f"{name}.png")
 
 

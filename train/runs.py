@@ -27,8 +27,10 @@ def read_run(folder: Path) -> dict[str, Any]:
     """The run.json of a run folder. Raises EdgeEmotionError when there is none, or it is not whole."""
     try:
         document = json.loads((folder / RUN_FILE).read_text())
-    except (OSError, ValueError) as error:
-        raise EdgeEmotionError(f"{folder} is not a run folder: {error}") from error
+    except OSError as error:
+        raise EdgeEmotionError(f"{folder} is not a run folder: {RUN_FILE}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise EdgeEmotionError(f"{folder / RUN_FILE} is not whole: {error}") from error
     if not isinstance(document, dict) or document.get("schema_version") != SCHEMA_VERSION:
         raise EdgeEmotionError(f"{folder / RUN_FILE} has another schema than {SCHEMA_VERSION}")
     return document

@@ -35,17 +35,26 @@ TARGETS_FILE = "targets.npy"
 CHUNK = 1024
 
 
+def annotated_targets(split: Split, config: TrainConfig) -> Targets:
+    """What people say of each image, (N, classes): the labels, smoothed, and votes. Raises DatasetError."""
+    targets = hard_targets(split, config.preset.label_smoothing)
+    if config.votes:
+        targets = mix(targets, vote_labels(Path(config.votes), split), config.votes_weight)
+    return targets
+
+
 def training_targets(
+    targets: Targets,
     views: Views,
     config: TrainConfig,
     teachers: Sequence[LogitsModel] = (),
     progress: Progress | None = None,
 ) -> Targets:
-    """The targets of a run, as its preset and settings say. Raises OptionError or DatasetError like the parts."""
+    """The targets of a run, as its preset and settings say: `annotated_targets`, with what teachers say mixed in.
+
+    Raises OptionError like `teacher_labels`.
+    """
     split = views.split
-    targets = hard_targets(split, config.preset.label_smoothing)
-    if config.votes:
-        targets = mix(targets, vote_labels(Path(config.votes), split), config.votes_weight)
     if teachers:
         if config.teacher_views and not views.augmentation:  # one view, the image as it is, is that of all epochs
             soft = teacher_labels(teachers, replace(views, number=1), progress)[0]
@@ -66,8 +75,10 @@ def load_targets(out: Path) -> Targets:
     """What `save_targets` kept. Raises EdgeEmotionError when it is missing or broken."""
     try:
         return np.asarray(np.load(out / TARGETS_FILE, allow_pickle=False), np.float32)
-    except (OSError, ValueError, EOFError) as error:
-        raise EdgeEmotionError(f"nothing to resume in {out}: {error}") from error
+    except OSError as error:
+        raise EdgeEmotionError(f"nothing to resume in {out}: {TARGETS_FILE}: {error.strerror or error}") from error
+    except (ValueError, EOFError) as error:
+        raise EdgeEmotionError(f"nothing to resume in {out}: {TARGETS_FILE} is not whole: {error}") from error
 
 
 def hard_targets(split: Split, smoothing: float = 0.0) -> Targets:
@@ -94,11 +105,10 @@ def teacher_labels(teachers: Sequence[LogitsModel], views: Views, progress: Prog
     """The mean probabilities that teachers give, over the classes of the split: to each view of each image, (views, N,
     classes), or without a number of views to the image and its mirror image, (N, classes).
 
-    progress: (images shown, of all). Raises OptionError when a teacher lacks one of these classes or takes another size
-    or colour of image.
+    progress: (images shown, of all). Raises OptionError like `columns_taught`.
     """
     split = views.split
-    of_teachers = [(teacher, _columns(teacher, split)) for teacher in teachers]
+    of_teachers = [(teacher, columns_taught(teacher, split)) for teacher in teachers]
     shown, to_show = 0, (views.number or 2) * len(split)
 
     def say(pixels: Pixels) -> Targets:
@@ -122,8 +132,11 @@ def teacher_labels(teachers: Sequence[LogitsModel], views: Views, progress: Prog
     return soft
 
 
-def _columns(teacher: LogitsModel, split: Split) -> list[int]:
-    """Where a teacher has the classes of a split. Raises OptionError when it cannot teach them."""
+def columns_taught(teacher: LogitsModel, split: Split) -> list[int]:
+    """Where a teacher has the classes of a split.
+
+    Raises OptionError when it lacks one of them, or takes another size or colour of image.
+    """
     name, spec = teacher.metadata.name or "a teacher", teacher.metadata.input
     if spec.shape != split.images.shape[1:]:
         raise OptionError(f"{name} takes images of shape {spec.shape}, this training {split.images.shape[1:]}")
@@ -174,7 +187,9 @@ def _vote_counts(path: Path, split: Split) -> NDArray[np.float64]:
                 given = [float(row[name]) for name in names]
                 if votes.setdefault(row["file"], given) != given:
                     raise DatasetError(f"{path} has two rows for {row['file']} that differ: keep one")
-    except (OSError, UnicodeDecodeError, TypeError, ValueError, csv.Error) as error:
+    except OSError as error:
+        raise DatasetError(f"cannot read votes from {path}: {error.strerror or error}") from error
+    except (UnicodeDecodeError, TypeError, ValueError, csv.Error) as error:
         raise DatasetError(f"cannot read votes from {path}: {error}") from error
     nothing = [0.0] * len(names)
     file_names = Counter(PurePosixPath(name).name for name in split.files)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..edge_runtime.atomic import check_writable
 from ..edge_runtime.console import Progress
 from ..edge_runtime.errors import EdgeEmotionError, OptionError
 from ..edge_runtime.evaluate import Evaluation, evaluate, open_model
@@ -33,7 +34,15 @@ from .presets import Preset
 from .record import check_same_models, check_same_run, describe_device, resumed_record, run_record, write_record
 from .run_data import RunData
 from .runs import any_epoch_finished
-from .targets import TARGETS_FILE, Targets, load_targets, save_targets, training_targets
+from .targets import (
+    TARGETS_FILE,
+    Targets,
+    annotated_targets,
+    columns_taught,
+    load_targets,
+    save_targets,
+    training_targets,
+)
 from .views import Views
 
 
@@ -52,7 +61,8 @@ def train(
 
     A run that finished no epoch begins again, with what it began with.
     on_start gets the model summary and the device; on_teachers (images shown to them, of all); on_step (step,
-    steps of the epoch); on_epoch each finished epoch. Raises OptionError for frozen convolutions without a start.
+    steps of the epoch); on_epoch each finished epoch. What cannot be trained is refused before `out` is made, such as
+    frozen convolutions without a start: OptionError, DatasetError or ModelError.
     KeyboardInterrupt passes through: the finished epochs are kept and `resume` goes on from them.
     """
     if not resume:
@@ -65,17 +75,7 @@ def train(
         if any_epoch_finished(out):
             state = Checkpoint.load(out)
     views = Views(data.train, preset.batch_size, config.seed, preset.augmentation, config.views)
-    if config.soft and resume and (state.history or (out / TARGETS_FILE).exists()):
-        targets = load_targets(out)  # its teachers need not be there any more
-    else:
-        if resume:
-            check_same_models(out, config.teachers)
-        targets = _targets(config, views, on_teachers)
-        if config.soft:
-            save_targets(out, targets)
-    batches = Batches(views, targets, preset.input, preset.mixup)
-    keras.utils.set_random_seed(config.seed)  # once more: loading teachers draws, and kept targets need none
-    model = compiled(config, batches.per_epoch)
+    model = compiled(config, views.per_epoch)
     model.optimizer.build(model.trainable_variables)
     if state.history:
         _restore(model, state, out)
@@ -83,6 +83,13 @@ def train(
         if resume:
             check_same_models(out, [config.initial])
         model.set_weights(starting_point(config, Path(config.initial)).get_weights())
+    if config.soft and resume and (state.history or (out / TARGETS_FILE).exists()):
+        targets = load_targets(out)  # its teachers need not be there any more
+    else:
+        if resume:
+            check_same_models(out, config.teachers)
+        targets = _targets(config, views, out, on_teachers)
+    batches = Batches(views, targets, preset.input, preset.mixup)
     record = resumed_record(out, data, keras) if resume else run_record(config, data, keras, model)
     write_record(out, record)
     export = network(config)
@@ -221,10 +228,18 @@ def _make_reproducible(keras: Any, seed: int) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def _targets(config: TrainConfig, views: Views, on_teachers: Progress | None) -> Targets:
+def _targets(config: TrainConfig, views: Views, out: Path, on_teachers: Progress | None) -> Targets:
+    """What is learnt, soft targets kept in `out`. That is made when all else is checked, before teachers are asked."""
+    annotated = annotated_targets(views.split, config)
     with ExitStack() as stack:
         teachers = [stack.enter_context(closing(open_model(path))) for path in config.teachers]
-        return training_targets(views, config, teachers, on_teachers)
+        for teacher in teachers:
+            columns_taught(teacher, views.split)
+        check_writable(out)
+        targets = training_targets(annotated, views, config, teachers, on_teachers)
+    if config.soft:
+        save_targets(out, targets)
+    return targets
 
 
 def compiled(config: TrainConfig, steps_per_epoch: int) -> Any:

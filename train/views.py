@@ -40,6 +40,8 @@ class Views:
         """Of the batch at `position` of an epoch, both from 0: the images' indices (B,), their augmented copies uint8
         (B, H, W, C), and the generator of whatever else is drawn for it."""
         view = self.view(epoch)
+        # NumPy fills a seed up with zeros, so that the order and the `rng` of position 0 are of one random stream. It
+        # stays so: any other would change every run.
         order = np.random.default_rng([self.seed, view]).permutation(len(self.split))
         chosen = order[position * self.batch_size : (position + 1) * self.batch_size]
         rng = np.random.default_rng([self.seed, view, position])

@@ -12,9 +12,17 @@ from edge_emotion.train.drawn_faces import write_dataset
 from edge_emotion.train.presets import get_preset, quantisation_aware
 
 Run = Callable[..., tuple[int, str, str]]
+BRIGHTNESS = str(Path(__file__).parents[1] / "models" / "brightness-int8.tflite")
 LEAN = ("--preset", "tiny", "--epochs", "1", "--classes", "happy,surprise")
 
 pytestmark = pytest.mark.train
+
+
+def unfinish(folder: Path) -> None:
+    """Take the result out of a run's record, as if it had been stopped after its last epoch."""
+    record = json.loads((folder / "run.json").read_text())
+    del record["metrics"]
+    (folder / "run.json").write_text(json.dumps(record))
 
 
 def test_training_says_what_it_does_and_leaves_a_run(run: Run, keras: Any, drawn_faces: Path) -> None:
@@ -48,7 +56,7 @@ def test_a_folder_in_an_advice_is_quoted_as_a_shell_wants_it(
         raise KeyboardInterrupt
 
     record.unlink()
-    monkeypatch.setattr("edge_emotion.train.cli.check_writable", interrupt)
+    monkeypatch.setattr("edge_emotion.train.trainer.check_writable", interrupt)
     code, _, err = run("train", "--data", drawn_faces, *LEAN, "--out", out)
     assert (code, err.endswith(f"edge-emotion train --resume --out '{out}'\n")) == (130, True)
 
@@ -107,12 +115,44 @@ def test_odd_images_train_and_broken_ones_are_left_out(run: Run, keras: Any, tmp
         (("--preset", "tiny", "--teacher-weight", "0.4"), "--teacher-weight says how much --teacher counts"),
         (("--preset", "tiny", "--teacher-views", "4"), "--teacher-views says what --teacher is asked about"),
         (("--preset", "tiny", "--votes-weight", "0.4"), "--votes-weight says how much --votes counts"),
-        ((), "--data and --preset"),
+        ((), "train needs --preset (seed, edge-m, edge-s, teacher, face, tiny) or --from, or --resume"),
     ],
 )
 def test_invalid_option_values(run: Run, keras: Any, drawn_faces: Path, arguments: tuple[str, ...], words: str) -> None:
     code, out, err = run("train", "--data", drawn_faces, *arguments)
     assert (code, out) == (2, "")
+    assert words in err
+    assert not Path("runs").exists()
+
+
+def test_what_is_missing_is_said_all_of_it_and_nothing_else(run: Run) -> None:
+    for arguments, words in (
+        ((), "train needs --data, and --preset (seed, edge-m, edge-s, teacher, face, tiny) or --from, or --resume to"),
+        (("--preset", "tiny"), "train needs --data, or --resume to go on with a run"),
+        (("--qat", "--preset", "tiny"), "train needs --data, and --from (the model that --qat goes on with), or"),
+    ):
+        code, out, err = run("train", *arguments)
+        assert (code, out) == (2, "")
+        assert words in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--preset", "tiny", "--votes", "none.csv"), "none.csv: No such file or directory"),
+        (("--preset", "tiny", "--votes", "other.csv"), "needs a column `file`"),
+        (("--preset", "tiny", "--teacher", "other.csv"), "other.csv is not a TFLite file"),
+        (("--preset", "tiny", "--teacher", BRIGHTNESS), "cannot teach these classes"),
+        (("--preset", "tiny", "--from", "other.csv"), "other.csv is not a .keras file"),
+        (("--preset", "face"), "keep the weights they begin with"),
+    ],
+)
+def test_what_is_refused_leaves_no_folder(
+    run: Run, keras: Any, drawn_faces: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    Path("other.csv").write_text("image,smile\n0.png,1\n")
+    code, out, err = run("train", "--data", drawn_faces, *arguments)
+    assert (code != 0, out) == (True, "")
     assert words in err
     assert not Path("runs").exists()
 
@@ -152,7 +192,7 @@ def test_an_output_folder_that_cannot_be_written(run: Run, keras: Any, drawn_fac
     assert "name another with --out" in err
 
 
-def test_resume_takes_the_recorded_settings(run: Run, keras: Any, drawn_faces: Path, tmp_path: Path) -> None:
+def test_resume_takes_the_recorded_settings(run: Run) -> None:
     code, _, err = run("train", "--resume")
     assert code == 1
     assert "nothing to resume" in err
@@ -162,21 +202,31 @@ def test_resume_takes_the_recorded_settings(run: Run, keras: Any, drawn_faces: P
     code, _, err = run("train", "--resume", "--out", "nowhere")
     assert code == 1
     assert "not a run folder" in err
-    assert run("train", "--data", drawn_faces, *LEAN, "--out", "r")[0] == 0
-    code, out, _ = run("train", "--resume", "--out", "r", "--json")  # finished: nothing is trained again
-    assert code == 0
-    assert json.loads(out)["epochs_done"] == 1
-    assert len(Path("r", "history.csv").read_text().splitlines()) == 2
+
+
+def test_a_finished_run_says_so_and_stays_as_it_is(
+    run: Run, keras: Any, drawn_faces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("train", "--data", drawn_faces, *LEAN, "--out", "my run")[0] == 0
+    before = {path: path.read_bytes() for path in Path("my run").iterdir()}
+    monkeypatch.setattr("edge_emotion.train.cli.import_keras", lambda: pytest.fail("Keras was loaded"))
+    said = "my run is finished at epoch 1: to train on, start a new run with --from 'my run/model.keras'\n"
+    assert run("train", "--resume", "--out", "my run") == (0, said, "")
+    code, out, err = run("train", "--resume", "--out", "my run", "--json")
+    assert (code, err, json.loads(out)["epochs_done"]) == (0, said, 1)
+    assert {path: path.read_bytes() for path in Path("my run").iterdir()} == before
 
 
 def test_resume_elsewhere_and_on_changed_images(run: Run, keras: Any, tmp_path: Path) -> None:
     root = write_dataset(tmp_path / "faces", 4, 2, classes=("happy", "surprise"))
     assert run("train", "--data", root, *LEAN, "--out", "r")[0] == 0
+    unfinish(Path("r"))
     root.rename(tmp_path / "moved")
     code, _, err = run("train", "--resume", "--out", "r")
     assert code == 1
     assert "does not exist" in err
     assert run("train", "--resume", "--out", "r", "--data", tmp_path / "moved")[0] == 0
+    unfinish(Path("r"))
     (tmp_path / "moved" / "train" / "happy" / "00000.png").unlink()
     code, _, err = run("train", "--resume", "--out", "r", "--data", tmp_path / "moved")
     assert code == 1
@@ -186,11 +236,12 @@ def test_resume_elsewhere_and_on_changed_images(run: Run, keras: Any, tmp_path: 
 def test_training_without_the_extra_says_what_to_install(
     run: Run, drawn_faces: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for module in ("edge_emotion.convert.lowering", "edge_emotion.train.plots", "importlib.util"):
+        monkeypatch.setattr(f"{module}.find_spec", lambda name: None)  # the first two keep what they import
     for command in (("train", "--data", drawn_faces, *LEAN), ("demo",)):
         code, out, err = run(*command)
         assert (code, out) == (1, "")
-        assert "pip install './edge-emotion[train]' (your clone)" in err
+        assert "pip install '.[train]' in your clone" in err
         assert not Path("runs").exists()
         assert not Path("demo").exists()
 
@@ -222,7 +273,8 @@ def test_a_run_stopped_in_its_first_epoch_begins_again_with_the_same(
     start.write_bytes(began)
     assert run("train", "--resume", "--out", "r")[0] == 0
     trained = Path("r", "model.keras").read_bytes()
-    Path("r", "resume.npz").unlink()  # of a run that finished
+    unfinish(Path("r"))
+    Path("r", "resume.npz").unlink()
     code, _, err = run("train", "--resume", "--out", "r")
     assert (code, "nothing to resume in r" in err) == (1, True)
     assert Path("r", "model.keras").read_bytes() == trained
@@ -257,8 +309,8 @@ def test_fine_tuning_with_rounding_then_int8(run: Run, keras: Any, drawn_faces: 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--qat", "--preset", "tiny"), "name it with --from"),
-        (("--qat",), "--from are needed"),
+        (("--qat", "--preset", "tiny"), "train needs --from (the model that --qat goes on with), or --resume"),
+        (("--qat",), "train needs --from (the model that --qat goes on with), or --resume"),
         (("--qat", "--from", "missing.keras"), "missing.keras does not exist"),
         (("--qat", "--resume"), "leave --qat out"),
     ],

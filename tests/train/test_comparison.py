@@ -67,6 +67,15 @@ def test_runs_that_differ_in_their_teacher_say_so(runs: list[Path], drawn_faces:
     assert dict(other.changes) == {"teachers": ["/m2/model.keras"]}
 
 
+def test_a_run_without_augmentation_says_so(runs: list[Path], drawn_faces: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs[0], tmp_path / "plain")
+    record = json.loads((runs[0] / "run.json").read_text())
+    record["config"]["preset"]["augmentation"] = None
+    (tmp_path / "plain" / "run.json").write_text(json.dumps(record))
+    _, plain = compare_runs([runs[0], tmp_path / "plain"], drawn_faces, "validation")
+    assert plain.changes == (("augmentation", None),)
+
+
 def test_as_a_program_an_error_is_one_line(drawn_faces: Path, tmp_path: Path) -> None:
     for module, arguments, code in (("comparison", ["nowhere"], 1), ("throughput", ["--preset", "foo"], 2)):
         command = [sys.executable, "-m", f"edge_emotion.train.{module}", *arguments, "--data", str(drawn_faces)]

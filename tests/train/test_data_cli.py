@@ -202,4 +202,4 @@ def test_fetch_without_kagglehub_names_the_extra(run: Run, monkeypatch: pytest.M
     monkeypatch.setattr(builtins, "__import__", without)
     code, _, err = run("data", "fetch", tmp_path / "faces")
     assert code == 1
-    assert "pip install './edge-emotion[train]' (your clone)" in err
+    assert "pip install '.[train]' in your clone" in err

@@ -37,6 +37,13 @@ def test_a_folder_in_use_is_left_alone(run: Run, keras: Any, tmp_path: Path) -> 
     assert (tmp_path / "d" / "mine.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize("seconds", ["nan", "inf"])
+def test_a_timing_that_bench_refuses_is_refused_at_once(run: Run, seconds: str) -> None:
+    code, out, err = run("demo", "--seconds", seconds, "--out", "d")
+    assert (code, out, "--seconds must be above 0" in err) == (2, "", True)
+    assert not Path("d").exists()
+
+
 def test_ctrl_c_keeps_what_was_made(run: Run, keras: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt

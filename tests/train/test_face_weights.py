@@ -121,10 +121,10 @@ def test_statistics_of_many_pixels_are_exact(keras: Any, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "cannot read"),
+        (None, r"^cannot read \S*face.json: No such file or directory$"),
         ("[]", "cannot read"),
         ("{", "cannot read"),
-        ('{"weightsManifest": [{"paths": ["no.bin"]}]}', "no.bin"),
+        ('{"weightsManifest": [{"paths": ["no.bin"]}]}', r"^cannot read \S*no.bin: No such file or directory$"),
     ],
 )
 def test_what_is_no_network_is_one_clear_line(tmp_path: Path, text: str | None, message: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from edge_emotion.edge_runtime import metadata as model_metadata
-from edge_emotion.edge_runtime.errors import ModelError, RuntimeMissingError
+from edge_emotion.edge_runtime.errors import ModelError, OptionError, RuntimeMissingError
 from edge_emotion.edge_runtime.metadata import FACE_48, ModelMetadata
 from edge_emotion.train import keras_model
 from edge_emotion.train.architectures import ResidualNetwork
@@ -149,8 +149,28 @@ def test_a_model_without_metadata_or_with_the_wrong_labels(keras: Any, tmp_path:
 def test_a_missing_backend_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(RuntimeMissingError, match=r"edge-emotion\[train\]"):
+    with pytest.raises(RuntimeMissingError, match=r"pip install '\.\[train\]'"):
         keras_model.import_keras()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: True if name == "keras" else None)
-    with pytest.raises(RuntimeMissingError, match="no backend"):
+    for given in (None, ""):
+        if given is not None:
+            monkeypatch.setenv("KERAS_BACKEND", given)
+        with pytest.raises(RuntimeMissingError, match="no backend"):
+            keras_model.import_keras()
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("backend", ["foo", "TensorFlow", "numpy"])
+def test_a_backend_that_cannot_train_is_refused(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    with pytest.raises(OptionError, match=f"KERAS_BACKEND must be tensorflow or jax or torch, got '{backend}'"):
+        keras_model.import_keras()
+
+
+@pytest.mark.train
+def test_a_backend_that_is_not_installed_says_which_others_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: True)
+    monkeypatch.setitem(sys.modules, "keras", None)
+    with pytest.raises(RuntimeMissingError, match=r"'jax' cannot be imported .* KERAS_BACKEND to tensorflow or torch$"):
         keras_model.import_keras()

@@ -41,11 +41,24 @@ def test_the_legend_says_that_training_is_measured_against_what_is_learnt(monkey
     figures: list[Any] = []
     monkeypatch.setattr(plots, "_save", lambda figure, path: figures.append(figure))
     plots.plot_history(history(2), Path())
-    legends = [figure.axes[0].get_legend_handles_labels()[1][:2] for figure in figures]
+    legends = [[text.get_text() for text in figure.legends[0].get_texts()][:2] for figure in figures]
     assert legends == [
         ["training, against its targets", "validation"],
         ["training, against its weighted targets", "validation"],
     ]
+
+
+@pytest.mark.parametrize("epochs", [1, 10])
+def test_nothing_is_drawn_through_the_legend_and_epochs_are_whole(monkeypatch: pytest.MonkeyPatch, epochs: int) -> None:
+    figures: list[Any] = []
+    monkeypatch.setattr(plots, "_save", lambda figure, path: figures.append(figure))
+    plots.plot_history(history(epochs), Path())
+    for figure in figures:
+        figure.draw_without_rendering()
+        (axes,) = figure.axes
+        legend = axes.get_legend() or figure.legends[0]
+        assert not legend.get_window_extent().overlaps(axes.get_window_extent())
+        assert all(tick == round(tick) for tick in axes.get_xticks())
 
 
 def test_no_history_draws_nothing(tmp_path: Path) -> None:
@@ -65,7 +78,7 @@ def test_confusion_is_dark_on_the_diagonal_of_a_perfect_model(tmp_path: Path, cl
 
 def test_a_missing_matplotlib_is_said_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plots, "find_spec", lambda name: None)
-    with pytest.raises(RuntimeMissingError, match=r"edge-emotion\[train\]"):
+    with pytest.raises(RuntimeMissingError, match=r"pip install '\.\[train\]'"):
         plots.require_matplotlib()
 
 

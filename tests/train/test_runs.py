@@ -48,7 +48,12 @@ def test_nothing_to_resume(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "{", "[]", "null"])
 def test_a_record_that_is_none(tmp_path: Path, content: str) -> None:
     (tmp_path / "run.json").write_text(content)
-    with pytest.raises(EdgeEmotionError):
+    with pytest.raises(EdgeEmotionError, match=f"^{tmp_path / 'run.json'} (is not whole|has another schema)"):
+        read_run(tmp_path)
+
+
+def test_a_folder_without_a_record_is_named_once(tmp_path: Path) -> None:
+    with pytest.raises(EdgeEmotionError, match=f"^{tmp_path} is not a run folder: run.json: No such file"):
         read_run(tmp_path)
 
 

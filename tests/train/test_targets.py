@@ -13,6 +13,7 @@ from edge_emotion.train.batches import Batches
 from edge_emotion.train.config import TrainConfig
 from edge_emotion.train.presets import get_preset
 from edge_emotion.train.targets import (
+    annotated_targets,
     balanced,
     hard_targets,
     load_targets,
@@ -123,7 +124,8 @@ def test_without_augmentation_teachers_see_each_image_as_it_is(teacher_views: in
     views, moves = seen([0, 1, 2]), []
     preset = dataclasses.replace(get_preset("seed"), label_smoothing=0.0)
     config = TrainConfig(preset, CLASSES, teachers=("fake",), teacher_weight=1, teacher_views=teacher_views)
-    targets = training_targets(views, config, [Fake()], lambda *move: moves.append(move))
+    annotated = annotated_targets(views.split, config)
+    targets = training_targets(annotated, views, config, [Fake()], lambda *move: moves.append(move))
     assert moves[-1] == (3 * asked, 3 * asked)
     once = softmax(Fake().logits(views.split.images)[:, [3, 2, 1]])
     expected = once if asked == 1 else teacher_labels([Fake()], views)
@@ -237,8 +239,9 @@ def test_votes_that_cannot_be_used(tmp_path: Path, text: str, message: str) -> N
 
 
 def test_votes_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="cannot read votes"):
-        vote_labels(tmp_path / "none.csv", split([0]))
+    for path, reason in ((tmp_path / "none.csv", "No such file or directory"), (tmp_path, "Is a directory")):
+        with pytest.raises(DatasetError, match=f"^cannot read votes from {path}: {reason}$"):
+            vote_labels(path, split([0]))
 
 
 @pytest.mark.train
@@ -250,7 +253,8 @@ def test_a_run_mixes_all_it_was_given(tmp_path: Path) -> None:
     hard = mix(hard_targets(images, 0.1), vote_labels(path, images), 0.2)
     for teacher_views, views in ((0, seen([0, 0, 0, 1])), (2, Views(images, 3, 0, Augmentation(), number=2))):
         mixed = 0.5 * hard + 0.5 * teacher_labels([Fake()], views)
-        targets = training_targets(views, dataclasses.replace(config, teacher_views=teacher_views), [Fake()])
+        asking = dataclasses.replace(config, teacher_views=teacher_views)
+        targets = training_targets(annotated_targets(images, config), views, asking, [Fake()])
         np.testing.assert_allclose(targets, mixed * [[2 / 3], [2 / 3], [2 / 3], [2]], rtol=1e-5)
 
 
@@ -258,5 +262,5 @@ def test_kept_targets_read_back_and_missing_ones_are_one_clear_line(tmp_path: Pa
     targets = hard_targets(split([0, 2]), 0.1)
     save_targets(tmp_path, targets)
     np.testing.assert_array_equal(load_targets(tmp_path), targets)
-    with pytest.raises(EdgeEmotionError, match="nothing to resume"):
+    with pytest.raises(EdgeEmotionError, match=f"^nothing to resume in {tmp_path / 'none'}: targets.npy: No such file"):
         load_targets(tmp_path / "none")
