@@ -16,8 +16,14 @@ from .transfer import transfer
 
 
 def network(config: TrainConfig, dtype: str = "float32", kit: Layers | None = None) -> Any:
-    """The network of a run as it is saved, a `keras.Model`; with `qat` it is folded. kit: as architectures take it."""
-    model = config.preset.architecture.build(config.preset.input, len(config.classes), dtype, kit)
+    """The network of a run as it is saved, a `keras.Model`; with `qat` it is folded. kit: as architectures take it.
+
+    Raises OptionError for an architecture that the input is too small for.
+    """
+    try:
+        model = config.preset.architecture.build(config.preset.input, len(config.classes), dtype, kit)
+    except ValueError as error:
+        raise OptionError(f"this architecture cannot be built for {config.preset.input.shape}: {error}") from error
     return fold(model) if config.qat else model
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..edge_runtime.atomic import write_atomically
-from ..edge_runtime.classifier import LogitsModel
+from ..edge_runtime.classifier import LogitsModel, require_numbers
 from ..edge_runtime.console import Progress
 from ..edge_runtime.dataset import Split
 from ..edge_runtime.errors import DatasetError, EdgeEmotionError, OptionError
@@ -105,7 +105,7 @@ def teacher_labels(teachers: Sequence[LogitsModel], views: Views, progress: Prog
     """The mean probabilities that teachers give, over the classes of the split: to each view of each image, (views, N,
     classes), or without a number of views to the image and its mirror image, (N, classes).
 
-    progress: (images shown, of all). Raises OptionError like `columns_taught`.
+    progress: (images shown, of all). Raises OptionError like `columns_taught`, ModelError for one that gives NaN.
     """
     split = views.split
     of_teachers = [(teacher, columns_taught(teacher, split)) for teacher in teachers]
@@ -113,7 +113,10 @@ def teacher_labels(teachers: Sequence[LogitsModel], views: Views, progress: Prog
 
     def say(pixels: Pixels) -> Targets:
         nonlocal shown
-        given = [softmax(teacher.logits(pixels)[:, columns]) for teacher, columns in of_teachers]
+        given = [
+            softmax(require_numbers(teacher.logits(pixels)[:, columns], teacher.metadata.name or "a teacher"))
+            for teacher, columns in of_teachers
+        ]
         shown += len(pixels)
         if progress:
             progress(shown, to_show)

@@ -82,6 +82,12 @@ def test_another_architecture(source: Path) -> None:
             starting_point(dataclasses.replace(config(source), preset=get_preset(preset)), source)
 
 
+def test_an_architecture_that_the_input_is_too_small_for(keras: Any) -> None:
+    preset = adjusted(get_preset("seed"), ["architecture.convolutions=[8,8,8,8,8,8]"])
+    with pytest.raises(OptionError, match=r"cannot be built for \(48, 48, 1\): "):
+        network(TrainConfig(preset, LABELS))
+
+
 @pytest.mark.parametrize("name", ["tiny", "face"])
 def test_another_range_of_pixels(keras: Any, tmp_path: Path, name: str) -> None:
     preset, path = get_preset(name), tmp_path / "m.keras"

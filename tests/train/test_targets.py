@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edge_emotion.edge_runtime.dataset import Split
-from edge_emotion.edge_runtime.errors import DatasetError, EdgeEmotionError, OptionError
+from edge_emotion.edge_runtime.errors import DatasetError, EdgeEmotionError, ModelError, OptionError
 from edge_emotion.edge_runtime.metadata import InputSpec, ModelMetadata
 from edge_emotion.edge_runtime.metrics import softmax
 from edge_emotion.edge_runtime.preprocess import Pixels, normalise
@@ -143,6 +143,12 @@ def test_a_teacher_that_does_not_fit_is_refused() -> None:
         teacher_labels([Fake(("angry", "happy"))], seen([0]))
     with pytest.raises(OptionError, match="shape"):
         teacher_labels([Fake(side=8)], seen([0]))
+
+
+def test_a_teacher_that_gives_no_numbers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Fake, "logits", lambda self, pixels: np.full((len(pixels), 4), np.nan, np.float32))
+    with pytest.raises(ModelError, match="gives NaN"):
+        teacher_labels([Fake()], seen([0]))
 
 
 def test_a_teacher_that_spells_its_classes_otherwise_teaches_the_same() -> None:
