@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..edge_runtime.console import percent
+from ..edge_runtime.console import counted, percent
 from ..edge_runtime.metrics import exceeds
 from .report import Recommendation, Row
 
@@ -49,7 +49,7 @@ def recommend(
         parts.append(
             "the cheapest that meets the limits" if min_accuracy or deadline_ms else _default_rule(bool(scored))
         )
-    threads = f"{row.threads} thread{'' if row.threads == 1 else 's'}"
+    threads = counted(row.threads, "thread")
     return Recommendation(row.model, row.precision, row.threads, f"{row.model} with {threads}: {'; '.join(parts)}")
 
 

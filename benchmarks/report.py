@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..edge_runtime.console import counted
 from .accuracy import Accuracy
 from .comparison import Comparison
 from .environment import Environment
@@ -56,7 +57,7 @@ class Row:
     @property
     def label(self) -> str:
         """Such as `edge-m, 2 threads`."""
-        return f"{self.model}, {self.threads} thread{'' if self.threads == 1 else 's'}"
+        return f"{self.model}, {counted(self.threads, 'thread')}"
 
     def same_network(self, other: Row) -> bool:
         """Whether both files say that they were converted from the same model."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..edge_runtime.arithmetic import Shape, macs
 from ..edge_runtime.errors import ModelError, RuntimeMissingError
-from ..edge_runtime.metadata import strip
+from ..edge_runtime.metadata import is_tflite, strip
 
 Floats = NDArray[np.float32]
 """Real values of a tensor."""
@@ -150,7 +150,7 @@ def read_graph(tflite: bytes) -> Graph:
     except ImportError as error:
         raise RuntimeMissingError(f"reading a model's graph needs ai-edge-litert: {error}") from error
     flatbuffer = strip(tflite)
-    if flatbuffer[4:8] != b"TFL3":
+    if not is_tflite(flatbuffer):
         raise ModelError("not a TFLite file: it lacks the TFL3 identifier")
     try:
         model = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)

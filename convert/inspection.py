@@ -76,7 +76,7 @@ def inspect_model(model: Path | str, against: Path | None = None, declared: Mode
     if not path.is_file():
         raise ModelError(f"{path} is not a file: inspect reads a .tflite")
     content = path.read_bytes()
-    if content[4:8] != b"TFL3":
+    if not model_metadata.is_tflite(content):
         raise ModelError(f"{path} is not a TFLite file{': convert it first' if path.suffix == '.keras' else ''}")
     metadata = model_metadata.parse(content)
     graph = read_graph(content)

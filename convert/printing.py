@@ -66,8 +66,8 @@ def _print_details(output: Output) -> None:
     if output.flips is not None and output.flips.flips:
         outcomes = ", ".join(f"{n} {name}" for name, n in output.flips.outcomes.items())
         pairs = ", ".join(f"{pair} {n}×" for pair, n in list(output.flips.pairs.items())[:3])
-        changed = len(output.flips.flips)
-        console.emit(f"  {changed} label{'' if changed == 1 else 's'} changed ({outcomes}); most: {pairs}")
+        changed = console.counted(len(output.flips.flips), "label")
+        console.emit(f"  {changed} changed ({outcomes}); most: {pairs}")
     if output.layers is not None and output.layers.by_harm:
         worst = ", ".join(f"{layer.name} {layer.sqnr_db:.1f} dB" for layer in output.layers.by_harm[:3])
         console.emit(f"  layers that add most noise: {worst}")

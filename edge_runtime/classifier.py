@@ -20,7 +20,7 @@ from .console import note
 from .errors import ModelError
 from .interpreter import BACKENDS, TFLiteInterpreter, load_backend, open_interpreter
 from .labels import class_indices, select_classes
-from .metadata import ModelMetadata, strip
+from .metadata import ModelMetadata, is_tflite, strip
 from .metrics import softmax
 from .preprocess import AnyImage, Pixels, prepare
 
@@ -87,7 +87,7 @@ class EmotionClassifier:
         Raises ModelError, RuntimeMissingError, or OptionError for an unknown backend or device.
         """
         name, content = _read(model)
-        if content[4:8] != b"TFL3":
+        if not is_tflite(content):
             keras = name.endswith((".keras", ".h5", ".hdf5"))
             raise ModelError(
                 f"{name} is not a TFLite file{f': edge-emotion convert {name} makes one' if keras else ''}"

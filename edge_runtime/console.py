@@ -109,6 +109,15 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) 
     return "\n".join(line(row) for row in [headers, *rows])
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things in words.
+
+    >>> counted(1, "face"), counted(0, "face")
+    ('1 face', '0 faces')
+    """
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def percent(fraction: float, digits: int = 2) -> str:
     """`0.675` as `67.50 %`."""
     return f"{100 * fraction:.{digits}f} %"

@@ -46,5 +46,5 @@ def closing(findings: list[Finding]) -> str:
     stopping = sum(finding.status == "stop" for finding in findings)
     warnings = sum(finding.status == "warning" for finding in findings)
     if stopping:
-        return f"\n`run` cannot work yet: {stopping} thing{'s' if stopping > 1 else ''} to mend, marked XX"
-    return f"\n`run` can work; {warnings} warning{'' if warnings == 1 else 's'}"
+        return f"\n`run` cannot work yet: {console.counted(stopping, 'thing')} to mend, marked XX"
+    return f"\n`run` can work; {console.counted(warnings, 'warning')}"

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from .console import quiet_native
 from .edgetpu import LIBRARY
 from .errors import ModelError, OptionError, RuntimeMissingError
-from .metadata import InputSpec, strip
+from .metadata import InputSpec, is_tflite, strip
 from .preprocess import Pixels, normalise
 
 BACKENDS: dict[str, tuple[str, str]] = {
@@ -206,7 +206,7 @@ def _has_whole_root(flatbuffer: bytes) -> bool:
 
     tflite-runtime 2.14 does not verify a model and crashes on one that is cut off or garbled near its start.
     """
-    if len(flatbuffer) < 16 or flatbuffer[4:8] != b"TFL3":
+    if len(flatbuffer) < 16 or not is_tflite(flatbuffer):
         return False
     root = int.from_bytes(flatbuffer[:4], "little")
     if not 8 <= root <= len(flatbuffer) - 4:

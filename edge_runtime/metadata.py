@@ -190,6 +190,11 @@ def attach(tflite: bytes, metadata: ModelMetadata, conversion: Mapping[str, Any]
     return buffer.getvalue()
 
 
+def is_tflite(content: bytes) -> bool:
+    """Whether bytes carry TFLite's file identifier, with or without metadata appended."""
+    return content[4:8] == b"TFL3"
+
+
 def strip(tflite: bytes) -> bytes:
     """The flatbuffer alone, as a compiler wants it. Raises ModelError when the metadata behind it is damaged."""
 

@@ -146,7 +146,7 @@ def _save(target: Path, image: Image, results: list[tuple[tuple[int, int, int, i
 
 def _print(document: dict[str, Any], saved: Path | None) -> None:
     faces = document["faces"]
-    console.emit(f"{document['image']}: {len(faces)} face{'' if len(faces) == 1 else 's'}")
+    console.emit(f"{document['image']}: {console.counted(len(faces), 'face')}")
     if not faces:
         console.emit("  no face found (--no-detect takes the whole image as one)")
     for face in faces:

@@ -213,8 +213,8 @@ def stopping_at_signals(pipeline: Pipeline) -> Iterator[Callable[[], bool]]:
 
 def summary(statistics: Statistics, outputs: Sequence[Output] = ()) -> str:
     """The closing lines: frames and faces, times by stage, label changes, and what outputs tell of themselves."""
-    frames, faces = _count(statistics.frames, "frame"), _count(statistics.faces, "face")
-    lines = [f"{frames}, {faces}, {statistics.frames_per_s:.1f} frames/s"]
+    seen = f"{console.counted(statistics.frames, 'frame')}, {console.counted(statistics.faces, 'face')}"
+    lines = [f"{seen}, {statistics.frames_per_s:.1f} frames/s"]
     times = statistics.latency_ms()
     if times:
         parts = (f"{stage} {t['p50']:.2f} ({t['p95']:.2f})" for stage, t in times.items())
@@ -223,7 +223,3 @@ def summary(statistics: Statistics, outputs: Sequence[Output] = ()) -> str:
     if changes:
         lines.append(f"label changes a minute: {changes[0]:.1f} raw, {changes[1]:.1f} smoothed")
     return "\n".join([*lines, *filter(None, (output.outcome() for output in outputs))])
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
