@@ -49,7 +49,7 @@ def bench(
         Path | None, typer.Option(help="Time decode, detect, preprocess, classify, track on it.", rich_help_panel=_PATH)
     ] = None,
     detector: Annotated[
-        str, typer.Option(help="auto, blazeface, haar, yunet:PATH or none.", rich_help_panel=_PATH)
+        str, typer.Option(help="auto (blazeface), blazeface-full, haar, yunet:PATH or none.", rich_help_panel=_PATH)
     ] = "auto",
     min_accuracy: Annotated[
         float | None, typer.Option(help="Recommend only from this accuracy on (0 to 1).", rich_help_panel=_LIMITS)

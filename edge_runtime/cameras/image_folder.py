@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ..console import note, printable, quiet_opencv
 from ..errors import DeviceError, ImageError
-from ..leftovers import summarise
-from ..preprocess import IMAGE_SUFFIXES, read_image
+from ..leftovers import pictures_in
+from ..preprocess import read_image
 from .camera import Camera, Frame
 
 
@@ -20,17 +20,10 @@ class ImageFolder(Camera):
     def __init__(self, path: Path) -> None:
         """List the pictures. Raises DeviceError when there are none."""
         self.source = printable(path)
-        self._paths, unused = [path], ""
-        if path.is_dir():
-            files = [p for p in path.iterdir() if p.is_file()]
-            self._paths = sorted(p for p in files if p.suffix.lower() in IMAGE_SUFFIXES)
-            others = (p.name for p in files if p.suffix.lower() not in IMAGE_SUFFIXES and not p.name.startswith("."))
-            unused = summarise(others, ())
-        if not self._paths:
-            but = f"; not used: {unused}" if unused else ""
-            raise DeviceError(f"folder {path} holds no pictures ({', '.join(sorted(IMAGE_SUFFIXES))}){but}")
-        if unused:
-            note(f"{self.source}: not used: {printable(unused)}")
+        try:
+            self._paths = pictures_in(path) if path.is_dir() else [path]
+        except ImageError as error:
+            raise DeviceError(str(error)) from error
         quiet_opencv()
         self._next = 0
         self._given = 0

@@ -1,11 +1,12 @@
-"""BlazeFace short-range (Bazarevsky et al. 2019, arXiv:1907.05047) on the same TFLite runtime as the classifier.
+"""BlazeFace (Bazarevsky et al. 2019, arXiv:1907.05047) on the same TFLite runtime as the classifier.
 
-The network looks at 128×128 pixels and answers for 896 anchors with a score, a box and six keypoints. What is decoded
-here follows the paper and the published description of MediaPipe's face detection (short range).
+The network answers for each of its anchors with a score, a box and six keypoints. What is decoded here follows the
+paper and the published description of MediaPipe's face detection, short range and full range.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -20,8 +21,6 @@ from ..overlap import overlaps
 from ..preprocess import AnyImage, Image, as_image, resize, to_colour
 from .detector import Face, FaceDetector
 
-SIDE = 128
-GRIDS = ((16, 2), (8, 6))  # (cells a side, anchors a cell): 16²·2 + 8²·6 = 896
 KEYPOINTS = 6  # right eye, left eye, nose tip, mouth centre, right ear, left ear
 SCORE = 0.5
 OVERLAP = 0.3
@@ -33,10 +32,22 @@ boxes higher (medians over the 968 of 1,000 FER2013 training images, padded, in 
 the classifier sees less of what is around the face, and is right more often (docs/training.md)."""
 
 
-class BlazeFace(FaceDetector):
-    """Faces of a tenth of the picture and more, also turned ones: up to about 2 m from a phone's camera.
+@dataclass(frozen=True)
+class Geometry:
+    """What a network looks at, `side` × `side` pixels, and its anchors: grids of (cells a side, anchors a cell)."""
 
-    Raises ModelError when the file is not this network.
+    side: int
+    grids: tuple[tuple[int, int], ...]
+
+
+SHORT_RANGE = Geometry(128, ((16, 2), (8, 6)))
+FULL_RANGE = Geometry(192, ((48, 1),))
+
+
+class BlazeFace(FaceDetector):
+    """Near faces (short range), or faces half as large too (full range), also turned ones: the file tells which.
+
+    Raises ModelError when the file is neither network.
     """
 
     def __init__(self, model: Path, *, backend: str = "auto", threads: int = 1, score: float = SCORE) -> None:
@@ -47,13 +58,17 @@ class BlazeFace(FaceDetector):
         _, self._runtime = open_runtime(content, backend, threads)
         inputs, outputs = self._runtime.get_input_details(), self._runtime.get_output_details()
         shapes = {tuple(int(v) for v in o["shape"]): o["index"] for o in outputs}
-        try:
-            self._boxes, self._scores = shapes[(1, 896, 4 + 2 * KEYPOINTS)], shapes[(1, 896, 1)]
-        except KeyError as error:
-            raise ModelError(f"{model} is not BlazeFace short-range: its outputs are {sorted(shapes)}") from error
+        for geometry in (SHORT_RANGE, FULL_RANGE):
+            count = len(anchors(geometry))
+            if {(1, count, 4 + 2 * KEYPOINTS), (1, count, 1)} <= shapes.keys():
+                break
+        else:
+            raise ModelError(f"{model} is not BlazeFace: its outputs are {sorted(shapes)}")
+        self._boxes, self._scores = shapes[(1, count, 4 + 2 * KEYPOINTS)], shapes[(1, count, 1)]
+        self._side, self._anchors = geometry.side, anchors(geometry)
         self._lock = Lock()
         self._input = inputs[0]["index"]
-        self._staging = np.full((1, SIDE, SIDE, 3), -1, np.float32)
+        self._staging = np.full((1, self._side, self._side, 3), -1, np.float32)
         self._table = (np.arange(256) / 127.5 - 1).astype(np.float32)
         self._logit = float(np.log(score / (1 - score)))
 
@@ -75,7 +90,7 @@ class BlazeFace(FaceDetector):
         if not found.size:
             return []
         scores = 1 / (1 + np.exp(-np.clip(logits[found], -LOGIT_LIMIT, LOGIT_LIMIT).astype(np.float64)))
-        merged = merge(decode(boxes[found], anchors()[found]), scores, OVERLAP)
+        merged = merge(decode(boxes[found], self._anchors[found], self._side), scores, OVERLAP)
         faces = [_face(points * scale - offset_xy, score) for points, score in merged]
         return sorted(faces, key=lambda face: -face.box_xywh[2] * face.box_xywh[3])
 
@@ -88,28 +103,34 @@ class BlazeFace(FaceDetector):
         """Letterbox the image into the input; returns the pixels that 1.0 of the input spans, and the offset."""
         height, width = image.shape[:2]
         longer = max(height, width)
-        size = (max(1, round(width * SIDE / longer)), max(1, round(height * SIDE / longer)))
+        size = (max(1, round(width * self._side / longer)), max(1, round(height * self._side / longer)))
         small = to_colour(resize(image, size), "rgb")
-        left, top = (SIDE - size[0]) // 2, (SIDE - size[1]) // 2
+        left, top = (self._side - size[0]) // 2, (self._side - size[1]) // 2
         self._staging.fill(-1)
         self._staging[0, top : top + size[1], left : left + size[0]] = cv2.LUT(small, self._table)
-        return float(longer), np.array([left, top], np.float64) * (longer / SIDE)
+        return float(longer), np.array([left, top], np.float64) * (longer / self._side)
 
 
 @cache
-def anchors() -> NDArray[np.float64]:
-    """Anchor centres (x, y) from 0 to 1, shape (896, 2): rows of cells from the top left, all of one cell together."""
+def anchors(geometry: Geometry) -> NDArray[np.float64]:
+    """Anchor centres (x, y) from 0 to 1, shape (N, 2): rows of cells from the top left, all of one cell together.
+
+    N is 16²·2 + 8²·6 = 896 for the short range, 48² = 2304 for the full one.
+    """
     parts = []
-    for cells, copies in GRIDS:
+    for cells, copies in geometry.grids:
         centres = (np.arange(cells) + 0.5) / cells
         y, x = np.meshgrid(centres, centres, indexing="ij")
         parts.append(np.repeat(np.stack([x.ravel(), y.ravel()], axis=1), copies, axis=0))
     return np.concatenate(parts)
 
 
-def decode(raw: NDArray[np.float32], centres: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Network outputs (N, 16) as points of the unit square, (N, 8, 2): left top, right bottom, six keypoints."""
-    values = raw.astype(np.float64).reshape(-1, 2 + KEYPOINTS, 2) / SIDE
+def decode(raw: NDArray[np.float32], centres: NDArray[np.float64], side: int) -> NDArray[np.float64]:
+    """Network outputs (N, 16), in pixels of its input, as points of the unit square, (N, 8, 2).
+
+    The points are left top, right bottom, six keypoints.
+    """
+    values = raw.astype(np.float64).reshape(-1, 2 + KEYPOINTS, 2) / side
     centre, size = values[:, 0] + centres, values[:, 1]
     keypoints = values[:, 2:] + centres[:, None]
     return np.concatenate([(centre - size / 2)[:, None], (centre + size / 2)[:, None], keypoints], axis=1)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..console import note
-from ..errors import ModelError, OptionError
+from .. import zoo
+from ..errors import OptionError
 from ..labels import nearest
-from ..zoo import fetched
 from .detector import FaceDetector
 
-DETECTORS = ("auto", "blazeface", "haar", "yunet", "none")
+DETECTORS = ("auto", "blazeface", "blazeface-full", "haar", "yunet", "none")
 
 
 def open_detector(name: str = "auto", *, backend: str = "auto", threads: int = 1) -> FaceDetector:
-    """The detector for `--detector`: auto, blazeface, haar, yunet:PATH or none.
+    """The detector for `--detector`: blazeface, which is also `auto`, blazeface-full, haar, yunet:PATH or none.
 
-    `auto` takes BlazeFace when it has been fetched, else Haar, and says which in one line on stderr.
     Raises OptionError for another name, DeviceError or ModelError when the detector cannot be opened.
     """
     kind, _, path = name.partition(":")
@@ -34,17 +32,10 @@ def open_detector(name: str = "auto", *, backend: str = "auto", threads: int = 1
         if not path:
             raise OptionError("--detector yunet needs its ONNX file: --detector yunet:PATH")
         return YuNet(Path(path))
-    blazeface = fetched("blazeface") if kind in ("auto", "blazeface") else None
-    if blazeface is not None:
-        from .blazeface import BlazeFace
+    if kind == "haar":
+        from .haar import HaarDetector
 
-        if kind == "auto":
-            note("detector: blazeface")
-        return BlazeFace(blazeface, backend=backend, threads=threads)
-    if kind == "blazeface":
-        raise ModelError("BlazeFace is not here yet: edge-emotion models fetch blazeface")
-    from .haar import HaarDetector
+        return HaarDetector()
+    from .blazeface import BlazeFace
 
-    if kind == "auto":
-        note("detector: haar (`edge-emotion models fetch blazeface` gets one that is ten times faster)")
-    return HaarDetector()
+    return BlazeFace(zoo.located("blazeface" if kind == "auto" else kind), backend=backend, threads=threads)

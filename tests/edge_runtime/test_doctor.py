@@ -286,14 +286,23 @@ def test_no_mend_takes_a_package_from_pypi_that_is_not_there() -> None:
 
 def test_a_fetched_detector_that_is_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert only(doctor_software.check_detector(Machine(), HERE)).status == "note"
-    file = zoo.store() / zoo.FETCHABLE["blazeface"].file
+    bundled = only(doctor_software.check_detector(Machine(), HERE))
+    assert (bundled.status, bundled.what) == ("ok", "blazeface, as pinned")
+    file = zoo.WEIGHTS["blazeface-full"].path
     file.parent.mkdir()
     file.write_bytes(b"half a downl")
-    damaged = only(doctor_software.check_detector(Machine(), HERE))
-    assert (damaged.status, damaged.mend) == ("stop", "edge-emotion models fetch blazeface")
+    same, damaged = doctor_software.check_detector(Machine(), HERE)
+    assert same == bundled
+    assert (damaged.status, damaged.mend) == ("stop", "edge-emotion models fetch blazeface-full")
     assert "not the pinned file" in damaged.what
     assert "models fetch" not in damaged.what  # once is enough
+
+
+def test_a_bundled_detector_that_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(zoo, "DETECTORS", tmp_path)
+    lost = only(doctor_software.check_detector(Machine(), HERE))
+    assert (lost.status, lost.mend) == ("stop", "edge-emotion models fetch blazeface")
 
 
 def test_a_camera_this_user_may_not_open() -> None:

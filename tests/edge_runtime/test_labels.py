@@ -54,6 +54,13 @@ def test_nearest_ignores_case() -> None:
     assert nearest("angri", ("Angry", "Happy")) == "did you mean Angry?"  # as it is spelt
 
 
+def test_nearest_names_all_that_are_as_near_and_none_where_none_is_near() -> None:
+    assert nearest("edge", ("edge-m", "tiny", "Edge-S", "edge-m-float16")) == "did you mean edge-m or Edge-S?"
+    assert nearest("edgem", ("edge-m", "edge-s")) == "did you mean edge-m?"
+    assert nearest("xyzzy", ("edge-m", "edge-s")) == "known: edge-m, edge-s"
+    assert nearest("edge", ()) == "known: "
+
+
 def test_a_class_is_found_whatever_its_case() -> None:
     assert find_class("angry", ("Angry", "Happy")) == "Angry"
     assert find_class("A", ("a", "A")) == "A"

@@ -237,7 +237,7 @@ def test_wrong_options_are_refused_before_anything_is_written(
         (("--device", "banana"), 2, "unknown device"),
         (("--video", "x.xyz"), 2, "write to one of"),
         (("--source", "http://h:99999/x"), 2, "no valid host and port"),
-        (("--detector", "blazeface"), 1, "not here yet"),
+        (("--detector", "blazeface-full"), 1, "not here yet"),
         (("--source", "nope.mp4"), 1, "does not exist"),
         (("--show",), 2, "no screen"),
     ],
@@ -268,8 +268,8 @@ def test_a_detector_that_only_the_other_user_has_is_taken(
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(home / "empty"))
     arguments = ("service", "install", "--system", "--dry-run", "--source", "0", "--detector")
-    assert main(monkeypatch, *arguments, "blazeface") == 0
-    assert 'detector = "blazeface"' in capsys.readouterr().out
+    assert main(monkeypatch, *arguments, "blazeface-full") == 0
+    assert 'detector = "blazeface-full"' in capsys.readouterr().out
     assert main(monkeypatch, *arguments, "nosuch") == 2
 
 

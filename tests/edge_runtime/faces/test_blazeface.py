@@ -6,33 +6,39 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edge_emotion.edge_runtime.errors import ModelError
-from edge_emotion.edge_runtime.faces import blazeface
-from edge_emotion.edge_runtime.faces.blazeface import BlazeFace, anchors, decode, merge
+from edge_emotion.edge_runtime.faces import blazeface, open_detector
+from edge_emotion.edge_runtime.faces.blazeface import FULL_RANGE, SHORT_RANGE, BlazeFace, anchors, decode, merge
+from edge_emotion.edge_runtime.preprocess import read_image
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 FLAT = np.zeros((1, 16), np.float32)
+ASTRONAUT = Path(__file__).parents[3] / "docs" / "astronaut.jpg"
 
 
 def test_the_anchors_are_the_published_ones() -> None:
-    grid = anchors()
+    grid = anchors(SHORT_RANGE)
     assert grid.shape == (896, 2)
     np.testing.assert_allclose(grid[:4], [[1 / 32, 1 / 32], [1 / 32, 1 / 32], [3 / 32, 1 / 32], [3 / 32, 1 / 32]])
     np.testing.assert_allclose(grid[511], [31 / 32, 31 / 32])
     np.testing.assert_allclose(grid[512:518], np.full((6, 2), 1 / 16))
     np.testing.assert_allclose(grid[-1], [15 / 16, 15 / 16])
+    grid = anchors(FULL_RANGE)
+    assert grid.shape == (2304, 2)
+    np.testing.assert_allclose(grid[[0, 1, 48]], [[1 / 96, 1 / 96], [3 / 96, 1 / 96], [1 / 96, 3 / 96]])
 
 
 def test_decoding_a_known_answer() -> None:
     raw = FLAT.copy()
     raw[0, :8] = [12.8, -6.4, 64, 32, 1.28, 2.56, -1.28, 0]
-    points = decode(raw, np.array([[0.5, 0.25]]))[0]
+    points = decode(raw, np.array([[0.5, 0.25]]), 128)[0]
     np.testing.assert_allclose(points[0], [0.6 - 0.25, 0.2 - 0.125])  # left top
     np.testing.assert_allclose(points[1], [0.6 + 0.25, 0.2 + 0.125])  # right bottom
     np.testing.assert_allclose(points[2], [0.51, 0.27])  # right eye
     np.testing.assert_allclose(points[3], [0.49, 0.25])
     np.testing.assert_allclose(points[7], [0.5, 0.25])
+    np.testing.assert_allclose(decode(raw, np.array([[0.5, 0.25]]), 256)[0, 2], [0.505, 0.26])
 
 
 def square(x: float, y: float, side: float) -> NDArray[np.float64]:
@@ -107,7 +113,7 @@ def test_boxes_come_back_in_the_pictures_own_pixels(runtime: Runtime, model: Pat
     with BlazeFace(model) as detector:
         (face,) = detector.detect(np.zeros((height, width, 3), np.uint8))
     longer = max(size_wh)
-    centre = anchors()[600] * longer - [(longer - width) / 2, (longer - height) / 2]
+    centre = anchors(SHORT_RANGE)[600] * longer - [(longer - width) / 2, (longer - height) / 2]
     x, y, w, h = face.box_xywh
     assert w == h == pytest.approx(longer / 4 * blazeface.FRAME_SCALE, abs=1)
     assert x + w / 2 == pytest.approx(centre[0], abs=longer / 128 + 1)
@@ -115,6 +121,31 @@ def test_boxes_come_back_in_the_pictures_own_pixels(runtime: Runtime, model: Pat
     assert len(face.keypoints) == 6
     assert face.keypoints[0] == pytest.approx(tuple(centre), abs=longer / 128 + 1)
     assert face.score == pytest.approx(1 / (1 + np.exp(-5)))
+
+
+def test_the_full_range_is_told_by_its_outputs(monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
+    fake = Runtime(shapes=((1, 2304, 1), (1, 2304, 16)))  # in another order, too
+    fake.boxes, fake.scores = np.full((1, 2304, 1), -1000.0, np.float32), np.zeros((1, 2304, 16), np.float32)
+    fake.boxes[0, 48 * 24 + 12] = 5.0
+    fake.scores[0, 48 * 24 + 12, 2:4] = 48
+    monkeypatch.setattr(blazeface, "open_runtime", lambda *_: ("fake", fake))
+    (face,) = BlazeFace(model).detect(np.zeros((480, 480), np.uint8))
+    assert fake.input.shape == (1, 192, 192, 3)
+    assert face.box_xywh[2] == round(120 * blazeface.FRAME_SCALE)
+    assert face.keypoints[0] == pytest.approx((480 * 12.5 / 48, 480 * 24.5 / 48))
+
+
+def test_the_bundled_network_finds_a_real_face_and_its_eyes() -> None:
+    picture = read_image(ASTRONAUT)
+    with open_detector() as detector:
+        (face,) = detector.detect(picture)
+        x, y, w, h = face.box_xywh
+        assert (x + w / 2, y + h / 2, w) == pytest.approx((224, 121, 99), abs=6)
+        right, left = face.keypoints[:2]
+        assert right == pytest.approx((205, 101), abs=6)
+        assert left == pytest.approx((247, 104), abs=6)
+        assert detector.detect(np.full_like(picture, 128)) == []
+        assert detector.detect(picture[200:]) == []
 
 
 def test_the_picture_is_letterboxed_in_rgb_from_minus_1_to_1(runtime: Runtime, model: Path) -> None:
@@ -167,7 +198,7 @@ def test_the_tiniest_pictures_work(runtime: Runtime, model: Path) -> None:
 
 def test_another_network_or_no_file_is_refused(monkeypatch: pytest.MonkeyPatch, model: Path, tmp_path: Path) -> None:
     monkeypatch.setattr(blazeface, "open_runtime", lambda *_: ("fake", Runtime(shapes=((1, 7),))))
-    with pytest.raises(ModelError, match=r"is not BlazeFace short-range: its outputs are \[\(1, 7\)\]"):
+    with pytest.raises(ModelError, match=r"is not BlazeFace: its outputs are \[\(1, 7\)\]"):
         BlazeFace(model)
     with pytest.raises(ModelError, match="cannot read"):
         BlazeFace(tmp_path / "none.tflite")

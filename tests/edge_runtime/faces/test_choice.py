@@ -1,5 +1,6 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 from edge_emotion.edge_runtime import zoo
 from edge_emotion.edge_runtime.errors import DeviceError, ImageError, ModelError, OptionError
-from edge_emotion.edge_runtime.faces import Face, blazeface, choice, crop, open_detector
+from edge_emotion.edge_runtime.faces import Face, crop, open_detector
+from edge_emotion.edge_runtime.faces.blazeface import BlazeFace
 from edge_emotion.edge_runtime.faces.haar import HaarDetector
 from edge_emotion.edge_runtime.faces.whole import WholeImage
 
@@ -19,42 +21,33 @@ def empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_auto_takes_haar_when_blazeface_is_missing_and_says_so_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    with open_detector() as detector:
-        assert isinstance(detector, HaarDetector)
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.count("\n") == 1
-    assert "edge-emotion models fetch blazeface" in err
+def test_auto_is_the_bundled_blazeface(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("auto", "blazeface"):
+        with open_detector(name) as detector:
+            assert isinstance(detector, BlazeFace)
+    assert capsys.readouterr() == ("", "")
 
 
-def test_auto_takes_blazeface_when_it_is_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    opened: list[Path] = []
-    monkeypatch.setattr(choice, "fetched", lambda name: tmp_path / f"{name}.tflite")
-    monkeypatch.setattr(blazeface, "BlazeFace", lambda path, **_: opened.append(path))
-    open_detector("auto")
-    assert opened == [tmp_path / "blazeface.tflite"]
-    assert capsys.readouterr().err == "detector: blazeface\n"
+def test_what_has_not_been_fetched_says_how_to_get_it() -> None:
+    with pytest.raises(ModelError, match="edge-emotion models fetch blazeface-full"):
+        open_detector("blazeface-full")
 
 
-def test_asking_for_blazeface_without_it_says_how_to_get_it() -> None:
-    with pytest.raises(ModelError, match="edge-emotion models fetch blazeface"):
-        open_detector("blazeface")
-
-
-def test_a_blazeface_that_was_changed_is_refused(empty_store: Path) -> None:
-    path = zoo.store() / zoo.FETCHABLE["blazeface"].file
-    path.parent.mkdir()
-    path.write_bytes(b"something else")
+def test_what_was_fetched_is_opened_and_what_was_changed_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned = zoo.WEIGHTS["blazeface-full"]
+    monkeypatch.setitem(zoo.WEIGHTS, "blazeface-full", replace(pinned, sha256=zoo.WEIGHTS["blazeface"].sha256))
+    pinned.path.parent.mkdir()
+    pinned.path.write_bytes(zoo.located("blazeface").read_bytes())
+    with open_detector("blazeface-full") as detector:
+        assert isinstance(detector, BlazeFace)
+    pinned.path.write_bytes(b"something else")
     with pytest.raises(ModelError, match="not the pinned file"):
-        open_detector("auto")
+        open_detector("blazeface-full")
 
 
-def test_haar_is_quiet_when_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    with open_detector("haar"):
-        assert capsys.readouterr().err == ""
+def test_haar_comes_with_opencv() -> None:
+    with open_detector("haar") as detector:
+        assert isinstance(detector, HaarDetector)
 
 
 def test_none_takes_the_picture_as_the_face() -> None:
@@ -64,7 +57,7 @@ def test_none_takes_the_picture_as_the_face() -> None:
     assert face.box_xywh == (0, 0, 30, 20)
 
 
-@pytest.mark.parametrize("name", ["blazefase", "", "haar:x.xml", "yunet", "yunet:"])
+@pytest.mark.parametrize("name", ["blazefase", "", "blazeface:x.tflite", "haar:x.xml", "yunet", "yunet:"])
 def test_what_is_no_detector_is_a_wrong_option(name: str) -> None:
     with pytest.raises(OptionError):
         open_detector(name)
@@ -127,7 +120,7 @@ def test_yunet_sees_each_threads_picture_in_its_own_size(tmp_path: Path, monkeyp
         assert all(pool.map(detector.detect, [np.full((40 + side, 40), 9, np.uint8) for side in range(12)]))
 
 
-@pytest.mark.parametrize("name", ["none", "haar"])
+@pytest.mark.parametrize("name", ["none", "haar", "blazeface"])
 @pytest.mark.parametrize("picture", [None, np.zeros((4, 4), np.float32), np.zeros((4, 0), np.uint8)])
 def test_what_is_no_picture_is_said(name: str, picture: Any) -> None:
     face = Face((0, 0, 2, 2))
