@@ -55,10 +55,12 @@ class Augmentation:
     noise: float = 0.0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.flip, bool):
+            raise OptionError(f"augmentation.flip must be true or false, got {self.flip!r}")
         for name, (least, most) in LIMITS.items():
             value = getattr(self, name)
-            if not least <= value <= most:
-                raise OptionError(f"augmentation.{name} must be from {least:g} to {most:g}, got {value}")
+            if not (isinstance(value, int | float) and least <= value <= most):
+                raise OptionError(f"augmentation.{name} must be from {least:g} to {most:g}, got {value!r}")
 
     def __call__(self, images: Pixels, rng: np.random.Generator) -> Pixels:
         """Augmented copies of uint8 images (N, H, W, C), the same for the same generator state."""

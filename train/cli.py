@@ -194,11 +194,15 @@ def train_and_plot(
             on_start=on_start,
             on_teachers=asking.move,
         )
+    except BaseException:
+        if (out / RESUME_FILE).exists():
+            with contextlib.suppress(Exception):  # what ended the training is what is told
+                plot_history(read_history(out), out)
+        raise
     finally:
         asking.close()
         bar.close()
-        if (out / RESUME_FILE).exists():
-            plot_history(read_history(out), out)
+    plot_history(read_history(out), out)
     plot_confusion(metrics, out)
     accuracy = console.percent_ci(metrics.accuracy, metrics.accuracy_ci95)
     best = read_run(out)["best_epoch"]

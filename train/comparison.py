@@ -88,6 +88,7 @@ def comparison(
 def compare_runs(runs: list[Path], data: Path, split: str) -> list[ComparedRun]:
     """Evaluate the runs' last epochs. Raises OptionError when they have other classes than the first."""
     dataset, compared, first = open_dataset(data), [], None
+    names = [run.name for run in runs]
     settings = {run: dict(_settings(read_run(run)["config"])) for run in runs}
     with console.progress("evaluating") as bar:
         for done, run in enumerate(runs):
@@ -100,7 +101,7 @@ def compare_runs(runs: list[Path], data: Path, split: str) -> list[ComparedRun]:
             base = settings[runs[0]]
             compared.append(
                 ComparedRun(
-                    run=run.name,
+                    run=run.name if names.count(run.name) == 1 else str(run),
                     changes=tuple((k, v) for k, v in settings[run].items() if k not in base or v != base[k]),
                     accuracy=result.metrics.accuracy,
                     accuracy_ci95=result.metrics.accuracy_ci95,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..edge_runtime import console, options
 from ..edge_runtime.cli import main
 from ..edge_runtime.dataset import Split, open_dataset
-from ..edge_runtime.errors import ModelError
+from ..edge_runtime.errors import ModelError, OptionError
 from ..edge_runtime.metadata import ModelMetadata
 from ..edge_runtime.preprocess import normalise
 from .architectures import MOBILENET_BLOCKS, MobileNet
@@ -40,6 +40,8 @@ def convert(
     out: Annotated[Path, typer.Option(metavar="FILE.keras", help="What to write.")] = Path("faceres.keras"),
 ) -> None:
     """Make a published face network's weights a start for `train --preset face --from`."""
+    if out.suffix != ".keras":
+        raise OptionError(f"--out is a .keras file, got {out}")
     import_keras()
     weights, spec = read_weights(manifest), get_preset("face").input
     with console.progress("decoding") as bar:

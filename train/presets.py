@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from ..edge_runtime.errors import ModelError, OptionError
@@ -50,16 +51,17 @@ class Preset:
         if self.epochs < 1 or self.batch_size < 1:
             raise OptionError(f"epochs and batch size must be at least 1, got {self.epochs} and {self.batch_size}")
         for name, fits, allowed in (
+            ("name", self.name == Path(self.name).name, "a plain name, as run folders are called by it"),
             ("learning_rate", 0 < self.learning_rate < math.inf, "above 0"),
             ("warmup_epochs", self.warmup_epochs >= 0, "at least 0"),
             ("weight_decay", 0 <= self.weight_decay < math.inf, "at least 0"),
             ("label_smoothing", 0 <= self.label_smoothing < 1, "from 0 to below 1"),
             ("average_momentum", 0 <= (self.average_momentum or 0) < 1, "from 0 to below 1"),
-            ("class_balance", 0 <= self.class_balance < math.inf, "at least 0"),
+            ("class_balance", 0 <= self.class_balance <= 1, "from 0 to 1, where all classes weigh the same"),
             ("mixup", 0 <= self.mixup < math.inf, "at least 0"),
         ):
             if not fits:
-                raise OptionError(f"{name} must be {allowed}, got {getattr(self, name)}")
+                raise OptionError(f"{name} must be {allowed}, got {getattr(self, name)!r}")
         if self.warmup_epochs and self.schedule == "constant":
             raise OptionError("warmup_epochs leads up to a schedule: set warmup_epochs=0, or schedule=cosine")
         for name, known in (("optimizer", ("rmsprop", "sgd", "adamw")), ("schedule", ("constant", "cosine"))):
@@ -85,7 +87,7 @@ class Preset:
         except ModelError as error:  # of the input
             raise OptionError(str(error)) from error
         except (KeyError, TypeError) as error:
-            raise OptionError(f"recorded preset is malformed: {error}") from error
+            raise OptionError(f"malformed preset: {error}") from error
 
 
 FACERES = InputSpec(low=-116.779, high=255 - 116.779)

@@ -33,6 +33,8 @@ def read_run(folder: Path) -> dict[str, Any]:
         raise EdgeEmotionError(f"{folder / RUN_FILE} is not whole: {error}") from error
     if not isinstance(document, dict) or document.get("schema_version") != SCHEMA_VERSION:
         raise EdgeEmotionError(f"{folder / RUN_FILE} has another schema than {SCHEMA_VERSION}")
+    if "config" not in document or "data" not in document:
+        raise EdgeEmotionError(f"{folder / RUN_FILE} is not whole: it lacks the settings or the data")
     return document
 
 

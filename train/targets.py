@@ -187,12 +187,15 @@ def _vote_counts(path: Path, split: Split) -> NDArray[np.float64]:
                 raise DatasetError(f"{path} needs a column `file` and at least one of votes")
             votes: dict[str, list[float]] = {}
             for row in reader:
-                given = [float(row[name]) for name in names]
+                try:
+                    given = [float(row[name]) for name in names]
+                except (TypeError, ValueError) as error:
+                    raise DatasetError(f"{path}, line {reader.line_num}: a number for each class is wanted") from error
                 if votes.setdefault(row["file"], given) != given:
                     raise DatasetError(f"{path} has two rows for {row['file']} that differ: keep one")
     except OSError as error:
         raise DatasetError(f"cannot read votes from {path}: {error.strerror or error}") from error
-    except (UnicodeDecodeError, TypeError, ValueError, csv.Error) as error:
+    except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"cannot read votes from {path}: {error}") from error
     nothing = [0.0] * len(names)
     file_names = Counter(PurePosixPath(name).name for name in split.files)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -236,7 +236,12 @@ def _targets(config: TrainConfig, views: Views, out: Path, on_teachers: Progress
         for teacher in teachers:
             columns_taught(teacher, views.split)
         check_writable(out)
-        targets = training_targets(annotated, views, config, teachers, on_teachers)
+        try:
+            targets = training_targets(annotated, views, config, teachers, on_teachers)
+        except BaseException:
+            with suppress(OSError):
+                out.rmdir()  # which only an empty folder lets happen
+            raise
     if config.soft:
         save_targets(out, targets)
     return targets

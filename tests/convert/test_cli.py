@@ -50,7 +50,7 @@ def make_run(tmp_path: Path, keras_model: Maker, data: Path, name: str = "202601
     model = folder / "model.keras"
     model.write_bytes(keras_model(0.0).read_bytes())
     metadata.embed_in_keras(model, metadata.ModelMetadata(LABELS, SPEC, name="shades"))
-    record = {"schema_version": 1, "data": {"path": str(data), "sha256": open_dataset(data).sha256}}
+    record = {"schema_version": 1, "config": {}, "data": {"path": str(data), "sha256": open_dataset(data).sha256}}
     (folder / "run.json").write_text(json.dumps(record))
     return model
 

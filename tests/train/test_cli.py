@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from edge_emotion.edge_runtime.errors import EdgeEmotionError
 from edge_emotion.edge_runtime.metadata import FACE_48_CENTRED
 from edge_emotion.train.drawn_faces import write_dataset
 from edge_emotion.train.presets import get_preset, quantisation_aware
@@ -231,6 +232,23 @@ def test_resume_elsewhere_and_on_changed_images(run: Run, keras: Any, tmp_path: 
     code, _, err = run("train", "--resume", "--out", "r", "--data", tmp_path / "moved")
     assert code == 1
     assert "trained on other images" in err
+
+
+def test_what_ended_the_training_is_told_though_it_cannot_be_drawn(
+    run: Run, keras: Any, drawn_faces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no font")
+
+    def end(*_: object, **__: object) -> None:
+        Path("r").mkdir()
+        Path("r", "resume.npz").touch()
+        raise EdgeEmotionError("gives NaN")
+
+    monkeypatch.setattr("edge_emotion.train.plots.plot_history", fail)
+    monkeypatch.setattr("edge_emotion.train.trainer.train", end)
+    code, _, err = run("train", "--data", drawn_faces, *LEAN, "--out", "r")
+    assert (code, "gives NaN" in err, "no font" in err) == (1, True, False)
 
 
 def test_training_without_the_extra_says_what_to_install(

@@ -56,6 +56,15 @@ def test_the_table_and_its_json(runs: list[Path], drawn_faces: Path, capsys: pyt
     assert "n = 8" in text
 
 
+def test_runs_of_the_same_name_are_told_apart_by_their_folders(
+    runs: list[Path], drawn_faces: Path, tmp_path: Path
+) -> None:
+    again = Path(shutil.copytree(runs[0], tmp_path / "base"))
+    assert [one.run for one in compare_runs([runs[0], runs[1], again], drawn_faces, "validation")] == [
+        str(runs[0]), "mixed", str(again)
+    ]  # fmt: skip
+
+
 def test_runs_that_differ_in_their_teacher_say_so(runs: list[Path], drawn_faces: Path, tmp_path: Path) -> None:
     shutil.copytree(runs[0], tmp_path / "taught")
     record = json.loads((runs[0] / "run.json").read_text())

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from edge_emotion.edge_runtime.errors import ModelError
+from edge_emotion.edge_runtime.errors import ModelError, OptionError
 from edge_emotion.edge_runtime.preprocess import normalise
+from edge_emotion.train import face_weights
 from edge_emotion.train.architectures import MOBILENET_BLOCKS
 from edge_emotion.train.presets import get_preset
 
@@ -145,3 +146,8 @@ def test_the_weights_of_another_network_are_refused(keras: Any, tmp_path: Path) 
         face_network(weights, None)  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="not the weights of a MobileNet"):
         face_network({}, None)  # type: ignore[arg-type]
+
+
+def test_what_is_no_keras_file_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"--out is a \.keras file, got .*precious\.txt"):
+        face_weights.convert(tmp_path / "net.json", tmp_path, tmp_path / "precious.txt")

@@ -39,7 +39,7 @@ def test_an_unknown_preset_names_the_nearest() -> None:
 @pytest.mark.parametrize("change", [{"epochs": 0}, {"schedule": "step"}, {"batch_size": 0}, {"label_smoothing": 1.0},
                                     {"learning_rate": 0.0}, {"learning_rate": float("nan")}, {"warmup_epochs": -1},
                                     {"weight_decay": -1.0}, {"average_momentum": 1.0}, {"average_momentum": -0.1},
-                                    {"class_balance": -1.0}, {"mixup": float("inf")},
+                                    {"class_balance": -1.0}, {"class_balance": 1.1}, {"mixup": float("inf")},
                                     {"schedule": "constant"}])  # fmt: skip
 def test_impossible_values_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(EdgeEmotionError):
@@ -87,6 +87,10 @@ def test_fine_tuning_is_gentle_whatever_trained_the_network(name: str) -> None:
         ("augmentation.mixup=0.2", "flip, rotation"),
         ("mixup.deep=1", "a setting of edge-s"),
         ("mixup=much", "cannot be 'much'"),
+        ("name=../../x", "name must be a plain name"),
+        ('augmentation={"erase": "x"}', "augmentation.erase must be from 0 to 1, got 'x'"),
+        ('augmentation={"flip": "x"}', "augmentation.flip must be true or false, got 'x'"),
+        ('augmentation={"bogus": 1}', "malformed preset: .*bogus"),
         ("epochs=1.5", "cannot be '1.5'"),
         ("epochs=true", "cannot be 'true'"),
         ("optimizer=adam", "rmsprop or sgd"),

@@ -10,7 +10,8 @@ from edge_emotion.train.runs import any_epoch_finished, by_age, default_folder, 
 def make(root: Path, name: str, time_s: int, *, finished: bool = False, schema: int = 1) -> Path:
     folder = root / name
     folder.mkdir(parents=True)
-    record: dict[str, object] = {"schema_version": schema} | ({"metrics": {}} if finished else {})
+    record: dict[str, object] = {"schema_version": schema, "config": {}, "data": {}}
+    record |= {"metrics": {}} if finished else {}
     (folder / "run.json").write_text(json.dumps(record))
     os.utime(folder / "run.json", (time_s, time_s))
     return folder
@@ -35,6 +36,16 @@ def test_a_run_finished_an_epoch_where_anything_says_so(tmp_path: Path, left: st
         assert not any_epoch_finished(folder)
         (folder / left).touch()
     assert any_epoch_finished(folder)
+
+
+@pytest.mark.parametrize("missing", ["config", "data"])
+def test_a_record_without_its_settings_or_data_is_not_whole(tmp_path: Path, missing: str) -> None:
+    folder = make(tmp_path, "run", 100)
+    record = read_run(folder)
+    del record[missing]
+    (folder / "run.json").write_text(json.dumps(record))
+    with pytest.raises(EdgeEmotionError, match="is not whole: it lacks the settings or the data"):
+        read_run(folder)
 
 
 def test_nothing_to_resume(tmp_path: Path) -> None:

@@ -524,3 +524,21 @@ def test_rounding_is_what_is_trained_with(uninterrupted: Path, data: RunData, tm
     model.train_on_batch(images, targets)
     changed = [not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
     assert all(changed)  # every kernel and bias gets a gradient through the rounding
+
+
+def test_teachers_that_are_interrupted_leave_no_folder_behind(
+    drawn_faces: Path, keras: Any, uninterrupted: Path, tmp_path: Path
+) -> None:
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    config = dataclasses.replace(CONFIG, teachers=(str(uninterrupted / "model.keras"),))
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train(config, load_data(open_dataset(drawn_faces), config), out, on_teachers=interrupt)
+    assert not out.exists()
+    out.mkdir()
+    (out / "mine.txt").touch()
+    with pytest.raises(KeyboardInterrupt):
+        train(config, load_data(open_dataset(drawn_faces), config), out, on_teachers=interrupt)
+    assert [path.name for path in out.iterdir()] == ["mine.txt"]
