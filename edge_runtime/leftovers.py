@@ -18,9 +18,9 @@ def pictures_in(folder: Path) -> list[Path]:
 
     Raises ImageError when there are none.
     """
-    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    files = {path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")}
     pictures = sorted(path for path in files if path.suffix.lower() in IMAGE_SUFFIXES)
-    unused = summarise((path.name for path in files if path.suffix.lower() not in IMAGE_SUFFIXES), ())
+    unused = summarise((path.name for path in files.difference(pictures)), ())
     if not pictures:
         but = f"; not used: {unused}" if unused else ""
         raise ImageError(

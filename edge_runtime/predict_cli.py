@@ -112,10 +112,9 @@ def _pictures(named: list[Path]) -> list[Path]:
 
     unique: dict[str, Path] = {}
     for path in named:
-        pictures = found = pictures_in(path) if path.is_dir() else [path]
-        if path.is_dir():
-            copies = {_copy_name(picture) for picture in found}
-            pictures = [picture for picture in found if picture.name not in copies]
+        found = pictures_in(path) if path.is_dir() else [path]
+        copies = {_copy_name(picture) for picture in found}
+        pictures = [picture for picture in found if picture.name not in copies]
         if annotated := len(found) - len(pictures):
             console.note(console.printable(f"{path}: not used: {console.counted(annotated, 'annotated picture')}"))
         for picture in pictures:
