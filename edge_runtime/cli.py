@@ -13,7 +13,7 @@ from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from . import console
 from .errors import INTERRUPTED, EdgeEmotionError
@@ -35,7 +35,23 @@ COMMANDS: dict[str, str] = {
 """Command → `module:attribute`; the attribute is a function, or a Typer app with commands of its own."""
 
 
-class StageGroup(TyperGroup):
+class _SaysInterrupted:
+    """Of a command or group: one that does not end in order by itself on Ctrl-C is said to be interrupted."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it."""
+        try:
+            return super().invoke(ctx)  # type: ignore[misc]
+        except KeyboardInterrupt:
+            console.note("edge-emotion: interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+
+
+class StageCommand(_SaysInterrupted, TyperCommand):
+    """The one command of a module that is run with `python -m`."""
+
+
+class StageGroup(_SaysInterrupted, TyperGroup):
     """A group whose commands live in modules that are imported on first use."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -58,14 +74,6 @@ class StageGroup(TyperGroup):
         command = typer.main.get_command(target)
         command.name = cmd_name
         return command
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command; one that does not end in order by itself on Ctrl-C is said to be interrupted."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            console.note("edge-emotion: interrupted")
-            raise typer.Exit(INTERRUPTED) from None
 
 
 def _unavailable(name: str, error: ImportError) -> typer.Typer:

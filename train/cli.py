@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from ..edge_runtime import console, options
-from ..edge_runtime.dataset import open_dataset
+from ..edge_runtime.dataset import Dataset, open_dataset
 from ..edge_runtime.errors import INTERRUPTED, EdgeEmotionError, OptionError
 from ..edge_runtime.metrics import Metrics
 from ..edge_runtime.parsing import parse_classes, parse_limit
@@ -23,7 +23,7 @@ from .config import PRECISIONS, TEACHER_VIEWS, TEACHER_WEIGHT, VOTES_WEIGHT, Tra
 from .keras_model import import_keras
 from .presets import PRESETS, Preset, adjusted, fine_tuning, get_preset, quantisation_aware
 from .run_data import RunData, load_data
-from .runs import RUN_FILE, default_folder, newest_unfinished, read_run
+from .runs import RUN_FILE, RUNS, new_folder, newest_unfinished, read_run
 from .transfer import read_metadata, resolve_source
 
 
@@ -132,11 +132,7 @@ def train(
                 votes_weight=VOTES_WEIGHT if votes_weight is None else votes_weight,
                 qat=qat,
             )
-            out = out or default_folder(chosen.name)
-            if (out / RUN_FILE).exists():
-                raise EdgeEmotionError(
-                    f"{out} holds a run: --resume --out {quote(str(out))} goes on with it, or name another --out"
-                )
+            _check_new(out, dataset)
         for split in ("train", "validation"):
             dataset.resolve_split(split)  # said before Keras is loaded, which takes seconds
         import_keras()
@@ -144,7 +140,8 @@ def train(
         try:
             with console.progress("decoding") as bar:
                 run_data = load_data(dataset, config, bar)
-            train_and_plot(config, run_data, out, say, resume=resume)
+            with contextlib.nullcontext(out) if out else new_folder(config.preset.name) as out:
+                train_and_plot(config, run_data, out, say, resume=resume)
         except KeyboardInterrupt:
             _interrupted(out)
             raise typer.Exit(INTERRUPTED) from None
@@ -223,6 +220,20 @@ def _require(data: Path | None, preset: str | None, start: str | None, qat: bool
     return data
 
 
+def _check_new(out: Path | None, dataset: Dataset) -> None:
+    """Raise EdgeEmotionError for a folder that holds a run, OptionError for one that holds or is for something else."""
+    if (out or RUNS).resolve().is_relative_to(dataset.path.resolve()):
+        raise OptionError(f"{out or RUNS} lies in the dataset, where its plots would be images: name another --out")
+    if out is None:
+        return
+    if (out / RUN_FILE).exists():
+        raise EdgeEmotionError(
+            f"{out} holds a run: --resume --out {quote(str(out))} goes on with it, or name another --out"
+        )
+    if out.is_dir() and any(out.iterdir()):
+        raise OptionError(f"{out} is not an empty folder, nor does it hold a run: name a new one with --out")
+
+
 def _finished(out: Path, recorded: dict[str, Any]) -> str:
     start = quote(str(out / MODEL_FILE))
     return f"{out} is finished at epoch {recorded['epochs_done']}: to train on, start a new run with --from {start}"
@@ -233,8 +244,8 @@ def _result(out: Path) -> dict[str, Any]:
     return {"run": str(out), "model": str(out / MODEL_FILE), **read_run(out)}
 
 
-def _interrupted(out: Path) -> None:
-    if not (out / RUN_FILE).exists():
+def _interrupted(out: Path | None) -> None:
+    if out is None or not (out / RUN_FILE).exists():
         console.note("interrupted: nothing was trained yet")
         return
     kept = f"{out / MODEL_FILE} holds the best epoch so far; " if (out / MODEL_FILE).exists() else ""

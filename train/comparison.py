@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ..edge_runtime import console, options
-from ..edge_runtime.cli import main
+from ..edge_runtime.cli import StageCommand, main
 from ..edge_runtime.dataset import open_dataset
 from ..edge_runtime.errors import OptionError
 from ..edge_runtime.evaluate import evaluate, load_split_for
@@ -49,7 +49,7 @@ class ComparedRun:
 app = typer.Typer(add_completion=False)
 
 
-@app.command()
+@app.command(cls=StageCommand)
 def comparison(
     runs: Annotated[list[Path], typer.Argument(help="Run folders; the first is what the others are compared with.")],
     data: options.Data,

@@ -17,7 +17,7 @@ import typer
 from numpy.typing import NDArray
 
 from ..edge_runtime import console, options
-from ..edge_runtime.cli import main
+from ..edge_runtime.cli import StageCommand, main
 from ..edge_runtime.dataset import Split, open_dataset
 from ..edge_runtime.errors import ModelError, OptionError
 from ..edge_runtime.metadata import ModelMetadata
@@ -33,7 +33,7 @@ Weights = dict[str, NDArray[np.float32]]
 app = typer.Typer(add_completion=False)
 
 
-@app.command()
+@app.command(cls=StageCommand)
 def convert(
     manifest: Annotated[Path, typer.Argument(help="The network's .json; its weights lie beside it.")],
     data: options.Data,

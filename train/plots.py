@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +17,8 @@ from ..edge_runtime.metrics import Metrics
 from .checkpoint import EpochResult, best_of
 
 TRAIN_COLOUR, VALIDATION_COLOUR, GREY = "#3b6fb6", "#d1632a", "#666666"
+FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Droid Sans Fallback")
+"""For class names in characters that matplotlib's own font lacks, where one of these is installed."""
 
 
 def require_matplotlib() -> None:
@@ -55,8 +58,8 @@ def plot_confusion(metrics: Metrics, out: Path) -> None:
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     positions = range(len(metrics.labels))
     names = [label.replace("$", r"\$") for label in metrics.labels]  # which would begin a formula
-    axes.set_xticks(positions, names, rotation=30, ha="right")
-    axes.set_yticks(positions, names)
+    axes.set_xticks(positions, names, rotation=30, ha="right", family=_families())
+    axes.set_yticks(positions, names, family=_families())
     axes.set(xlabel="predicted", ylabel="true")
     low, high = metrics.accuracy_ci95
     axes.set_title(
@@ -70,6 +73,13 @@ def plot_confusion(metrics: Metrics, out: Path) -> None:
     _save(figure, out / "confusion.png")
 
 
+def _families() -> list[str]:
+    from matplotlib.font_manager import fontManager  # which would warn of one that is not there
+
+    installed = {font.name for font in fontManager.ttflist}
+    return ["sans-serif", *(font for font in FONTS if font in installed)]
+
+
 def _figure(size_in: tuple[float, float]) -> tuple[Any, Any]:
     from matplotlib.figure import Figure  # no pyplot: no global state, no display
 
@@ -79,5 +89,7 @@ def _figure(size_in: tuple[float, float]) -> tuple[Any, Any]:
 
 def _save(figure: Any, path: Path) -> None:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box stands for it
+        figure.savefig(buffer, format="png", dpi=130)
     write_atomically(path, buffer.getvalue())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..edge_runtime.atomic import check_writable
 from ..edge_runtime.errors import EdgeEmotionError
 from .checkpoint import HISTORY_FILE, RESUME_FILE
 
@@ -18,9 +21,25 @@ RUNS = Path("runs")
 """Where runs go by default, below the working directory."""
 
 
-def default_folder(preset: str) -> Path:
-    """A new name `runs/<local time>-<preset>`; nothing is made yet."""
-    return RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-{preset}"
+@contextlib.contextmanager
+def new_folder(preset: str) -> Iterator[Path]:
+    """Make `runs/<local time>-<preset>`, ending in -2, -3, … where another run has that name already.
+
+    It is gone afterwards when nothing was written into it. Raises EdgeEmotionError when it cannot be made.
+    """
+    check_writable(RUNS)
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{preset}"
+    for number in itertools.count(1):
+        folder = RUNS / (name if number == 1 else f"{name}-{number}")
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            break
+    try:
+        yield folder
+    finally:
+        with contextlib.suppress(OSError):  # not empty
+            folder.rmdir()
+            RUNS.rmdir()
 
 
 def read_run(folder: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ..edge_runtime import console, options
-from ..edge_runtime.cli import main
+from ..edge_runtime.cli import StageCommand, main
 from ..edge_runtime.dataset import open_dataset
 from .augment import Augmentation
 from .batches import Batches
@@ -28,7 +28,7 @@ MIN_SECONDS, MIN_BATCHES = 3.0, 5
 app = typer.Typer(add_completion=False)
 
 
-@app.command()
+@app.command(cls=StageCommand)
 def throughput(
     data: options.Data,
     preset: Annotated[str, typer.Option(help="Whose batches, augmentation and network.")] = "edge-m",

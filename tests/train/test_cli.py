@@ -193,6 +193,25 @@ def test_an_output_folder_that_cannot_be_written(run: Run, keras: Any, drawn_fac
     assert "name another with --out" in err
 
 
+def test_a_run_mixes_with_nothing_that_is_there(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_emotion.train.cli.import_keras", lambda: pytest.fail("it was not refused"))
+    root = write_dataset(tmp_path / "faces", 2, 2, classes=("happy", "sad"))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").touch()
+    before = sorted(tmp_path.rglob("*"))
+    for out, words in (
+        (root, "faces lies in the dataset, where its plots would be images: name another --out"),
+        (tmp_path / "mine" / ".." / "faces" / "run", "lies in the dataset"),
+        (tmp_path / "mine", "mine is not an empty folder, nor does it hold a run: name a new one with --out"),
+    ):
+        code, _, err = run("train", "--data", root, *LEAN, "--classes", "happy,sad", "--out", out)
+        assert (code, words in err) == (2, True)
+    monkeypatch.chdir(root)
+    code, _, err = run("train", "--data", ".", *LEAN)
+    assert (code, "runs lies in the dataset" in err) == (2, True)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_resume_takes_the_recorded_settings(run: Run) -> None:
     code, _, err = run("train", "--resume")
     assert code == 1

@@ -2,10 +2,12 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from edge_emotion.edge_runtime.cli import main
 from edge_emotion.edge_runtime.dataset import open_dataset
 from edge_emotion.edge_runtime.errors import EdgeEmotionError, OptionError
 from edge_emotion.train.comparison import compare_runs, comparison
@@ -92,6 +94,21 @@ def test_as_a_program_an_error_is_one_line(drawn_faces: Path, tmp_path: Path) ->
         assert (done.returncode, done.stdout) == (code, "")
         assert done.stderr.startswith("edge-emotion: ")
         assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("module", ["comparison", "throughput", "face_weights"])
+def test_as_a_program_an_interruption_is_said(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    program = import_module(f"edge_emotion.train.{module}")
+    monkeypatch.setattr(program, "import_keras" if module == "face_weights" else "open_dataset", interrupt)
+    monkeypatch.setattr(sys, "argv", [module, *(["x"] if module != "throughput" else []), "--data", "x"])
+    with pytest.raises(SystemExit) as exit_:
+        main(program.app, module)
+    assert (exit_.value.code, capsys.readouterr().err) == (130, "edge-emotion: interrupted\n")
 
 
 def test_runs_of_other_classes_cannot_be_compared(runs: list[Path], drawn_faces: Path) -> None:

@@ -85,3 +85,22 @@ def test_a_missing_matplotlib_is_said_before_training(monkeypatch: pytest.Monkey
 def test_a_class_may_be_named_like_a_formula(tmp_path: Path) -> None:
     plots.plot_confusion(score(np.eye(2, dtype=np.float32), np.array([0, 1]), ["$a_$", "b"]), tmp_path)
     assert drawn(tmp_path / "confusion.png").size
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_class_may_be_named_in_any_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: bool) -> None:
+    import matplotlib.text
+
+    families: set[tuple[str, ...]] = set()
+    real = matplotlib.text.Text.draw
+
+    def draw(self: Any, *args: Any) -> Any:
+        if self.get_text() == "\u5f00\u5fc3":
+            families.add(tuple(self.get_fontfamily()))
+        return real(self, *args)
+
+    monkeypatch.setattr(matplotlib.text.Text, "draw", draw)
+    monkeypatch.setattr(plots, "FONTS", ("No Such Font", *(["STIXGeneral"] if installed else [])))
+    plots.plot_confusion(score(np.eye(2, dtype=np.float32), np.array([0, 1]), ["\u5f00\u5fc3", "b"]), tmp_path)
+    assert families == {("sans-serif", "STIXGeneral") if installed else ("sans-serif",)}
+    assert drawn(tmp_path / "confusion.png").size

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from edge_emotion.edge_runtime.errors import EdgeEmotionError
-from edge_emotion.train.runs import any_epoch_finished, by_age, default_folder, newest_unfinished, read_run
+from edge_emotion.train.runs import any_epoch_finished, by_age, new_folder, newest_unfinished, read_run
 
 
 def make(root: Path, name: str, time_s: int, *, finished: bool = False, schema: int = 1) -> Path:
@@ -68,8 +68,22 @@ def test_a_folder_without_a_record_is_named_once(tmp_path: Path) -> None:
         read_run(tmp_path)
 
 
-def test_the_default_folder_says_when_and_what() -> None:
-    folder = default_folder("tiny")
-    assert folder.parent == Path("runs")
-    assert folder.name.endswith("-tiny")
-    assert not folder.exists()
+def test_runs_of_the_same_second_have_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("time.strftime", lambda form: "20261124-120000")
+    with new_folder("tiny") as first, new_folder("tiny") as second, new_folder("tiny") as third:
+        assert [str(folder) for folder in (first, second, third)] == [
+            "runs/20261124-120000-tiny", "runs/20261124-120000-tiny-2", "runs/20261124-120000-tiny-3"
+        ]  # fmt: skip
+        (second / "run.json").touch()
+    assert list(Path("runs").iterdir()) == [second]
+
+
+def test_a_new_folder_that_nothing_was_written_into_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(KeyboardInterrupt), new_folder("tiny"):
+        raise KeyboardInterrupt
+    assert not Path("runs").exists()
+    Path("runs").touch()
+    with pytest.raises(EdgeEmotionError, match=r"cannot write to runs: .* name another with --out"), new_folder("tiny"):
+        pass
