@@ -12,8 +12,9 @@ import numpy as np
 
 from ..edge_runtime.dataset import Split, name_bytes
 from ..edge_runtime.errors import DatasetError, ImageError, OptionError
+from ..edge_runtime.leftovers import pictures_in
 from ..edge_runtime.metadata import InputSpec
-from ..edge_runtime.preprocess import IMAGE_SUFFIXES, Pixels, fingerprint, prepare, read_image
+from ..edge_runtime.preprocess import Pixels, fingerprint, prepare, read_image
 from .recipes import CALIBRATION_IMAGES
 
 logger = logging.getLogger(__name__)
@@ -91,14 +92,12 @@ class Calibration:
         """At most `samples` of the images that lie directly in a folder, drawn with the seed; labels are not needed.
 
         Raises DatasetError: no folder, no readable image in it, or a validation image in it (calibrating on what the
-        result is measured with is a leak).
+        result is measured with is a leak). Raises ImageError: no picture in it.
         """
         _check_samples(samples)
         if not folder.is_dir():
             raise DatasetError(f"calibration folder {folder} is not a folder")
-        paths = sorted(p for p in folder.iterdir() if p.is_file() and p.suffix.lower() in IMAGE_SUFFIXES)
-        if not paths:
-            raise DatasetError(f"calibration folder {folder} has no images directly in it (sub-folders are not read)")
+        paths = pictures_in(folder)
         if len(paths) > samples:
             paths = [paths[i] for i in sorted(np.random.default_rng(seed).permutation(len(paths))[:samples])]
         images, files = [], []

@@ -117,6 +117,11 @@ def read_board(system: System) -> BoardState:
     )
 
 
+def read_this_board() -> BoardState:
+    """The board that this program runs on."""
+    return read_board(LinuxSystem())
+
+
 def read_temperature_c(system: System) -> float | None:
     """Temperature of the processor in °C, or None."""
     text = system.read("/sys/class/thermal/thermal_zone0/temp")
@@ -129,7 +134,7 @@ def read_throttled(system: System) -> int | None:
     """The firmware's throttling bits, or None on another board."""
     text = system.read(FIRMWARE_THROTTLED)
     if text is None and board_name(system).startswith("Raspberry Pi"):
-        # The page waits for it.
+        # The page waits for it, and so does the start of MQTT.
         text = system.run("vcgencmd", "get_throttled", timeout_s=2.0).out.strip().removeprefix("throttled=0x")
     with contextlib.suppress(TypeError, ValueError):
         return int(text, 16)  # type: ignore[arg-type]

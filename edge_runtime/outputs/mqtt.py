@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from .. import console
+from ..board import BoardState, read_this_board
 from ..errors import OutputError, RuntimeMissingError
 from ..preprocess import Image
 from ..results import DECIMALS, FrameResult, rounded, utc_now
@@ -22,6 +23,7 @@ from .output import Output
 from .summary import summarise
 
 EVERY_S = 1.0
+BOARD_EVERY_S = 30.0
 TRUE_FOR_S = 3.0  # a state that is older says nothing of now, and its readers look at no clock
 CONNECT_WITHIN_S = 5.0
 RECONNECT_S = (1, 30)  # shortest and longest pause
@@ -47,13 +49,15 @@ class MqttOutput(Output):
         labels: Sequence[str],
         every_s: float = EVERY_S,
         clock: Callable[[], float] = time.monotonic,
+        board: Callable[[], BoardState] = read_this_board,
     ) -> None:
         if not find_spec("paho"):
             raise RuntimeMissingError.of_extra("mqtt", "--mqtt needs paho-mqtt")
         self.address = address
         self._state_topic, self._status_topic = f"{address.topic}/state", f"{address.topic}/status"
-        self._announcement = discovery(address.node, address.topic, labels)
         self._every_s, self._clock = every_s, clock
+        self._read_board, self._board, self._board_due = board, board(), clock() + BOARD_EVERY_S
+        self._announcement = discovery(address.node, address.topic, labels, self._board)
         self._due, self._frames, self._since = clock(), 0, clock()
         self._newest: tuple[float, str] | None = None  # when it was seen, and what waits to be sent
         self._under_way = False  # a state that has not left this machine
@@ -82,6 +86,9 @@ class MqttOutput(Output):
         rate = self._frames / (now - self._since) if now > self._since else 0.0
         self._due, self._frames, self._since = now + self._every_s, 0, now
         self._states += 1
+        if now >= self._board_due:
+            self._board_due = now + BOARD_EVERY_S
+            threading.Thread(target=self._renew_board, name="board", daemon=True).start()
         with self._changed:
             self._newest = now, self._state(result, rate)
         self._send()
@@ -107,6 +114,10 @@ class MqttOutput(Output):
         """How many states left this machine: that they arrived, QoS 0 does not tell."""
         return f"{self._sent} of {self._states} states sent to {self.address}"
 
+    def _renew_board(self) -> None:
+        """On some boards this starts a process, for which no frame waits."""
+        self._board = self._read_board()
+
     def _state(self, result: FrameResult, rate: float) -> str:
         summary = summarise(result.faces)
         state = {
@@ -116,6 +127,7 @@ class MqttOutput(Output):
             "confidence": round(summary.confidence, DECIMALS),
             "probabilities": rounded(summary.probabilities or {}),
             "frames_per_s": round(rate, 1),
+            "board": self._board.to_json(),
         }
         return json.dumps(state, separators=(",", ":"), allow_nan=False)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
+from ..board import THROTTLED_BITS, BoardState
 from ..labels import EMOTIONS
 
 NO_FACE = "none"
@@ -16,14 +17,17 @@ EXPIRE_AFTER_S = 30
 """Without a frame for so long the sensors are unavailable: the camera is gone, though the program runs."""
 GONE = "dropped"
 """Key of a sensor that earlier versions had."""
+UNDER_VOLTAGE = THROTTLED_BITS[0]
 
 
-def discovery(node: str, topic: str, labels: Sequence[str], prefix: str = "homeassistant") -> dict[str, str]:
+def discovery(
+    node: str, topic: str, labels: Sequence[str], board: BoardState, prefix: str = "homeassistant"
+) -> dict[str, str]:
     """Topic → JSON payload, one sensor each (https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery).
 
-    Sensors: faces, dominant expression, one probability a label, and for diagnosis the frame rate. The keys of the
-    payload are Home Assistant's own. An empty payload takes away a sensor that an earlier run may have left: of an
-    emotion that is not among the labels, or of an earlier version.
+    Sensors: faces, dominant expression, one probability a label, and for diagnosis the frame rate and what this board
+    tells of its heat and power. The keys of the payload are Home Assistant's own. An empty payload takes away a sensor
+    that an earlier run may have left: of an emotion that is not among the labels, or of an earlier version.
     """
     sensors: dict[str, dict[str, Any]] = {
         "faces": {
@@ -49,6 +53,19 @@ def discovery(node: str, topic: str, labels: Sequence[str], prefix: str = "homea
             "value_template": "{{ value_json.frames_per_s }}",
         },
     }
+    problems: dict[str, dict[str, Any]] = {}
+    if board.temperature_c is not None:
+        sensors["temperature"] = {
+            "name": "Temperature",
+            "device_class": "temperature",
+            "state_class": "measurement",
+            "unit_of_measurement": "°C",
+            "entity_category": "diagnostic",
+            "value_template": "{{ value_json.board.temperature_c }}",
+        }
+    if board.throttled is not None:
+        problems["under_voltage"] = _problem("Under-voltage", f"'{UNDER_VOLTAGE}' in wrong")
+        problems["slowed_down"] = _problem("Slowed down", f"wrong | reject('eq', '{UNDER_VOLTAGE}') | list")
     common: Mapping[str, Any] = {
         "state_topic": f"{topic}/state",
         "availability_topic": f"{topic}/status",
@@ -56,15 +73,31 @@ def discovery(node: str, topic: str, labels: Sequence[str], prefix: str = "homea
         "device": {"identifiers": [f"edge_emotion_{node}"], "name": f"edge-emotion {node}", "model": "edge-emotion"},
         "origin": {"name": "edge-emotion", "sw_version": version("edge-emotion")},
     }
-    payloads = (
-        {f"probability_{emotion}": "" for emotion in EMOTIONS}
-        | {GONE: ""}
-        | {
-            key: json.dumps({**sensor, "unique_id": f"edge_emotion_{node}_{key}", **common}, separators=(",", ":"))
-            for key, sensor in sensors.items()
-        }
-    )
-    return {f"{prefix}/sensor/edge_emotion_{node}/{key}/config": payload for key, payload in payloads.items()}
+    made = {
+        _topic(prefix, component, node, key): json.dumps(
+            {**entity, "unique_id": f"edge_emotion_{node}_{key}", **common}, separators=(",", ":")
+        )
+        for component, entities in (("sensor", sensors), ("binary_sensor", problems))
+        for key, entity in entities.items()
+    }
+    earlier = [*(f"probability_{emotion}" for emotion in EMOTIONS), GONE]
+    return {_topic(prefix, "sensor", node, key): "" for key in earlier} | made
+
+
+def _topic(prefix: str, component: str, node: str, key: str) -> str:
+    return f"{prefix}/{component}/edge_emotion_{node}/{key}/config"
+
+
+def _problem(name: str, condition: str) -> dict[str, Any]:
+    """A binary sensor that is on where the condition holds of `wrong`, what the board says is wrong now."""
+    # `None` is what Home Assistant takes for "unknown": this time the firmware did not answer.
+    value = f"None if wrong is none else 'ON' if {condition} else 'OFF'"
+    return {
+        "name": name,
+        "device_class": "problem",
+        "entity_category": "diagnostic",
+        "value_template": f"{{% set wrong = value_json.board.throttled %}}{{{{ {value} }}}}",
+    }
 
 
 def _probability(label: str) -> dict[str, Any]:

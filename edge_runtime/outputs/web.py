@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 
-from ..board import BoardState, LinuxSystem, read_board
+from ..board import BoardState, read_this_board
 from ..errors import OptionError, OutputError, RuntimeMissingError
 from ..preprocess import Image
 from ..results import FrameResult
@@ -34,7 +34,7 @@ class WebOutput(Output):
         token: str | None = None,
         frames: bool = True,
         kept: Sequence[str] = (),
-        board: Callable[[], BoardState] = lambda: read_board(LinuxSystem()),
+        board: Callable[[], BoardState] = read_this_board,
     ) -> None:
         host, port, token = check_web(address, token)
         import uvicorn

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from edge_emotion.convert.calibration import Calibration
 from edge_emotion.edge_runtime.dataset import Split
-from edge_emotion.edge_runtime.errors import DatasetError, OptionError
+from edge_emotion.edge_runtime.errors import DatasetError, ImageError, OptionError
 from edge_emotion.edge_runtime.metadata import InputSpec
 
 from .conftest import SPEC, shades
@@ -97,7 +97,8 @@ def test_a_validation_image_in_the_folder_is_a_leak(tmp_path: Path, training: Sp
 def test_an_empty_missing_or_unreadable_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="is not a folder"):
         Calibration.from_folder(tmp_path / "nowhere", SPEC)
-    with pytest.raises(DatasetError, match="no images directly in it"):
+    (tmp_path / ".hidden.jpg").touch()
+    with pytest.raises(ImageError, match="holds no pictures"):
         Calibration.from_folder(tmp_path, SPEC)
     (tmp_path / "text.jpg").write_text("not an image")
     with pytest.raises(DatasetError, match="no readable image"):

@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from edge_emotion.edge_runtime.board import BoardState
 from edge_emotion.edge_runtime.errors import OutputError
 from edge_emotion.edge_runtime.outputs.mqtt_address import MqttAddress
 from edge_emotion.edge_runtime.results import FrameResult
@@ -487,3 +488,34 @@ def test_a_wall_clock_that_jumps_back_holds_nothing_up(
             now[0] += 1.0
             wall[0] -= timedelta(hours=1)  # the network's time came late, and the board had been ahead
     assert [(state["faces"], state["time"][11:13]) for state in listener.states()] == [(0, "12"), (1, "11"), (2, "10")]
+
+
+def test_the_board_is_asked_now_and_then_and_no_frame_waits_for_it(make_result: Make) -> None:
+    now, answers = [0.0], iter([50.0, 60.0])
+    answer, answered = threading.Event(), threading.Event()
+
+    def board() -> BoardState:
+        temperature_c = next(answers)
+        if temperature_c > 50.0:
+            answer.wait(30)
+            answered.set()
+        return BoardState(temperature_c, throttled=("under-voltage",))
+
+    def temperature_c() -> float:
+        out.write(make_result(), None)
+        assert out._newest
+        board = json.loads(out._newest[1])["board"]
+        assert board["throttled"] == ["under-voltage"]
+        return float(board["temperature_c"])
+
+    with MqttOutput(address(free_port()), ("a", "b"), clock=lambda: now[0], board=board) as out:
+        assert any("/temperature/" in topic for topic in out._announcement)
+        for second in range(60):  # asked a second time after 30, which has no answer yet
+            now[0] = float(second)
+            assert temperature_c() == 50.0
+        answer.set()
+        assert answered.wait(30)
+        until(lambda: out._board.temperature_c == 60.0)
+        now[0] = 59.9
+        out._due = 0.0
+        assert temperature_c() == 60.0

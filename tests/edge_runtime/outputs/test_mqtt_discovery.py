@@ -5,15 +5,21 @@ import re
 from typing import Any
 
 import pytest
+from edge_emotion.edge_runtime.board import BoardState
 from edge_emotion.edge_runtime.labels import EMOTIONS
 from edge_emotion.edge_runtime.outputs.mqtt_discovery import discovery
 
+SILENT = BoardState()
 LABELS = ("angry", "very happy", "neutral")
 
 
 @pytest.fixture
 def sensors() -> dict[str, dict[str, Any]]:
-    return {topic: json.loads(payload) for topic, payload in discovery("pi-5", "house/door", LABELS).items() if payload}
+    return {
+        topic: json.loads(payload)
+        for topic, payload in discovery("pi-5", "house/door", LABELS, SILENT).items()
+        if payload
+    }
 
 
 def test_topics_and_ids_are_what_home_assistant_accepts(sensors: dict[str, dict[str, Any]]) -> None:
@@ -31,29 +37,31 @@ def test_topics_and_ids_are_what_home_assistant_accepts(sensors: dict[str, dict[
 
 @pytest.mark.parametrize("labels", [("快乐", "悲伤", "愤怒"), ("a b", "a-b", "a_b"), ("Happy", "happy", "mürrisch")])
 def test_each_label_has_a_sensor_of_its_own(labels: tuple[str, ...]) -> None:
-    found = {topic: payload for topic, payload in discovery("pi", "t", labels).items() if payload}
+    found = {topic: payload for topic, payload in discovery("pi", "t", labels, SILENT).items() if payload}
     assert len(found) == 2 + len(labels) + 1
     assert len({json.loads(payload)["unique_id"] for payload in found.values()}) == len(found)
     assert all(re.fullmatch(r"homeassistant/sensor/[a-zA-Z0-9_-]+/[a-zA-Z0-9_-]+/config", topic) for topic in found)
 
 
 def test_the_sensor_of_a_plain_label_is_named_by_it() -> None:
-    assert "homeassistant/sensor/edge_emotion_pi/probability_happy/config" in discovery("pi", "t", ("happy", "sad"))
+    assert "homeassistant/sensor/edge_emotion_pi/probability_happy/config" in discovery(
+        "pi", "t", ("happy", "sad"), SILENT
+    )
 
 
 def test_sensors_of_other_emotions_and_of_earlier_versions_are_taken_away() -> None:
-    found = discovery("pi", "t", ("angry", "happy", "calm"))
+    found = discovery("pi", "t", ("angry", "happy", "calm"), SILENT)
     gone = [topic.split("/")[3] for topic, payload in found.items() if not payload]
     others = [f"probability_{emotion}" for emotion in ("disgust", "fear", "neutral", "sad", "surprise")]
     assert gone == [*others, "dropped"]
-    empty = [topic for topic, payload in discovery("pi", "t", EMOTIONS).items() if not payload]
+    empty = [topic for topic, payload in discovery("pi", "t", EMOTIONS, SILENT).items() if not payload]
     assert empty == ["homeassistant/sensor/edge_emotion_pi/dropped/config"]
 
 
 @pytest.mark.parametrize("label", ["\N{GRINNING FACE}", 'so "happy"', "快乐", "back\\slash"])
 def test_a_template_finds_any_label(label: str) -> None:
     environment = pytest.importorskip("jinja2", reason="renders Home Assistant's templates").Environment()
-    found = (json.loads(payload) for payload in discovery("pi", "t", (label,)).values() if payload)
+    found = (json.loads(payload) for payload in discovery("pi", "t", (label,), SILENT).values() if payload)
     template = next(sensor["value_template"] for sensor in found if sensor["name"] == f"Apparently {label}")
     assert environment.from_string(template).render(value_json={"probabilities": {label: 0.5}}) == "50.0"
 
@@ -87,3 +95,43 @@ def test_templates_give_what_the_state_holds(sensors: dict[str, dict[str, Any]])
     assert shown({**seen, "probabilities": {"angry": 0.0}})["Apparently angry"] == "0.0"
     options = next(s["options"] for s in sensors.values() if s["name"] == "Apparent expression")
     assert {shown(seen)["Apparent expression"], shown(nobody)["Apparent expression"]} <= set(options)
+
+
+@pytest.mark.parametrize(
+    ("board", "sensors"),
+    [
+        (BoardState(temperature_c=0.0), {"sensor/temperature"}),
+        (BoardState(throttled=()), {"binary_sensor/under_voltage", "binary_sensor/slowed_down"}),
+        (
+            BoardState(temperature_c=61.3, throttled=("throttled",)),
+            {"sensor/temperature", "binary_sensor/under_voltage", "binary_sensor/slowed_down"},
+        ),
+    ],
+)
+def test_a_board_has_sensors_of_what_it_tells(board: BoardState, sensors: set[str]) -> None:
+    more = discovery("pi", "t", EMOTIONS, board).keys() - discovery("pi", "t", EMOTIONS, SILENT).keys()
+    assert {"/".join(topic.split("/")[1:4:2]) for topic in more} == sensors
+    assert all(topic.startswith("homeassistant/") and topic.endswith("/config") for topic in more)
+
+
+@pytest.mark.parametrize(
+    ("throttled", "under_voltage", "slowed_down"),
+    [
+        ([], "OFF", "OFF"),
+        (["under-voltage"], "ON", "OFF"),
+        (["frequency capped", "soft temperature limit"], "OFF", "ON"),
+        (["under-voltage", "throttled"], "ON", "ON"),
+        (None, "None", "None"),  # Home Assistant's "unknown": the firmware did not answer
+    ],
+)
+def test_templates_tell_the_board(throttled: list[str] | None, under_voltage: str, slowed_down: str) -> None:
+    environment = pytest.importorskip("jinja2", reason="renders Home Assistant's templates").Environment()
+    board = BoardState(temperature_c=61.3, throttled=())
+    found = (json.loads(payload) for payload in discovery("pi", "t", ("happy",), board).values() if payload)
+    state = {"board": {"temperature_c": 61.3, "throttled": throttled}}
+    shown = {
+        sensor["name"]: environment.from_string(sensor["value_template"]).render(value_json=state)
+        for sensor in found
+        if "value_json.board" in sensor["value_template"]
+    }
+    assert shown == {"Temperature": "61.3", "Under-voltage": under_voltage, "Slowed down": slowed_down}
