@@ -6,8 +6,10 @@ import contextlib
 import io
 import logging
 import os
+import re
 import sys
 import traceback
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -16,7 +18,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from . import console
-from .errors import INTERRUPTED, EdgeEmotionError
+from .errors import INTERRUPTED, EdgeEmotionError, OptionError
 
 COMMANDS: dict[str, str] = {
     "demo": "edge_emotion.train.demo:demo",
@@ -128,6 +130,7 @@ def main(commands: typer.Typer = app, name: str = "edge-emotion") -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", force=True)
     logging.getLogger("edge_emotion").setLevel(logging.DEBUG if debug else logging.WARNING)
     try:
+        _refuse_empty(arguments)
         commands(args=[a for a in arguments if a != "--debug"], prog_name=name)
     except EdgeEmotionError as error:
         _fail(str(error), error.exit_code, debug)
@@ -149,6 +152,14 @@ def _open_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Raise OptionError for an empty argument: as a path it would be the current folder."""
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        if not argument or re.fullmatch(r"--[a-z-]+=", argument):
+            of = argument.rstrip("=") or (before if before.startswith("-") else "an argument")
+            raise OptionError(f"{of} is empty: is a variable of the shell not set?")
 
 
 def _fail(message: str, exit_code: int, debug: bool) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -63,6 +65,7 @@ def predict(
     failed: list[ImageError] = []
     documents: list[dict[str, Any]] = []
     with (
+        _emitting(documents) if as_json else nullcontext(),
         EmotionClassifier(model, metadata=declared, classes=wanted, backend=backend, threads=threads) as classifier,
         open_detector("none" if no_detect else detector, backend=backend, threads=threads) as finder,
     ):
@@ -93,14 +96,22 @@ def predict(
                 _save(target, image, results)
             if not as_json:
                 _print(documents[-1], target)
-    if as_json:
-        console.emit_json(documents)
-    elif len(images) > 1:
+    if not as_json and len(images) > 1:
         _sum_up(len(images) - len(failed), Counter(face["label"] for d in documents for face in d["faces"]))
     if failed and len(images) == 1:
         raise failed[0]
     if failed:
         raise ImageError(f"{len(failed)} of {len(images)} pictures not done: {'; '.join(map(str, failed))}")
+
+
+@contextmanager
+def _emitting(documents: list[dict[str, Any]]) -> Iterator[None]:
+    """Emit what there is at the end, which may be Ctrl-C or an error."""
+    try:
+        yield
+    finally:
+        if documents:
+            console.emit_json(documents)
 
 
 def _pictures(named: list[Path]) -> list[Path]:
@@ -130,7 +141,8 @@ def _copy_name(image: Path) -> str:
 def _targets(save: Path, images: list[Path]) -> dict[Path, Path]:
     """Where the annotated copy of each picture goes.
 
-    Raises OptionError when two would go to the same file, or one to a picture that is read.
+    Raises OptionError when two would go to the same file, one to a picture that is read, or one to a file of a kind
+    that OpenCV does not write.
     """
     from .errors import OptionError
 
@@ -138,6 +150,8 @@ def _targets(save: Path, images: list[Path]) -> dict[Path, Path]:
     if save.suffix and not save.is_dir():
         if len(images) > 1:
             raise OptionError(f"--save names one file, {save}, but there are {len(images)} images: name a folder")
+        if not _can_encode(save.suffix):
+            raise OptionError(f"--save {save}: OpenCV writes no colour pictures as {save.suffix}, use .jpg or .png")
         sources[save] = images[0]
     else:
         for image in images:
@@ -154,23 +168,32 @@ def _targets(save: Path, images: list[Path]) -> dict[Path, Path]:
     return {image: target for target, image in sources.items()}
 
 
+def _can_encode(suffix: str) -> bool:
+    """Whether OpenCV writes colour pictures to files of this kind: about .xyz it raises an error, about .pgm none."""
+    import cv2
+    import numpy as np
+
+    try:
+        return cv2.imencode(suffix, np.zeros((1, 1, 3), np.uint8))[0]
+    except cv2.error:
+        return False
+
+
 def _save(target: Path, image: Image, results: list[tuple[tuple[int, int, int, int], Prediction]]) -> None:
     """The picture with each face's box, label and confidence drawn in.
 
-    Raises OptionError for a suffix that OpenCV does not write, OutputError when the file cannot be written.
+    Raises OutputError when the file cannot be written.
     """
     import cv2
 
     from .annotate import annotate
     from .atomic import write_atomically
-    from .errors import OptionError, OutputError
+    from .errors import OutputError
 
     drawn = annotate(image, [(box, f"{p.label} {100 * p.confidence:.0f} %") for box, p in results])
+    _, encoded = cv2.imencode(target.suffix, drawn)
     try:
-        encoded = cv2.imencode(target.suffix, drawn)[1].tobytes()
-        write_atomically(target, encoded)
-    except cv2.error as error:
-        raise OptionError(f"--save {target}: OpenCV writes no {target.suffix} files, use .jpg or .png") from error
+        write_atomically(target, encoded.tobytes())
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
 

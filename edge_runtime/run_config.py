@@ -18,6 +18,9 @@ from .smoothing import Smoothing
 PATHS = ("source", "model", "jsonl", "csv", "video", "mqtt_ca", "mqtt_password_file")
 """Options that name a file, or may."""
 
+WHOLE_NUMBERS = ("threads", "keep", "max_frames")
+NUMBERS = (*WHOLE_NUMBERS, "fps", "half_life", "margin", "settle", "unsettle", "rotate_mb", "aggregate")
+
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -154,6 +157,10 @@ class RunConfig:
             raise OptionError(f"size is (width, height), such as (640, 480), got {self.size!r}")
         if isinstance(self.detect_every, str) and self.detect_every != "auto":
             raise OptionError(f'detect_every is a number of frames or "auto", got {self.detect_every!r}')
+        for name in NUMBERS:
+            value, whole = getattr(self, name), name in WHOLE_NUMBERS
+            if value is not None and not isinstance(value, int if whole else int | float):
+                raise OptionError(f"{name} is a {'whole ' if whole else ''}number, got {value!r}")
 
     def _check_companions(self) -> None:
         """No option is there whose other half is not."""

@@ -15,7 +15,12 @@ from .board import LinuxSystem
 from .config_file import NOT_IN_FILES, SECRETS, Value, option_key, write_toml
 from .service import Service, system_service, user_service
 
-app = typer.Typer(help="Start `run` at boot, as a systemd service.", no_args_is_help=True, rich_markup_mode="markdown")
+app = typer.Typer(
+    help="Start `run` at boot, as a systemd service.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    add_completion=False,
+)
 
 Name = Annotated[str, typer.Option("--name", help="Name of the service: one for each camera.")]
 System = Annotated[

@@ -32,7 +32,7 @@ class VideoFile(Camera):
             self._video = cv2.VideoCapture(str(source), cv2.CAP_FFMPEG, TIMEOUTS)
         else:
             _check_file(Path(source))
-            self._video = cv2.VideoCapture(str(source))
+            self._video = cv2.VideoCapture(str(Path(source).absolute()))  # FFmpeg reads 10:30.mp4 as a protocol
         if not self._video.isOpened():
             if self._is_remote:
                 raise DeviceError(
@@ -80,7 +80,7 @@ class VideoFile(Camera):
 
 
 def _check_file(path: Path) -> None:
-    if printable(path) != str(path):
+    if printable(path.absolute()) != str(path.absolute()):
         raise DeviceError(f"the name of video {printable(path)} is not UTF-8, and OpenCV crashes on it: rename it")
     if not path.is_file():
         raise DeviceError(f"video {path} does not exist")

@@ -86,19 +86,20 @@ class AnnotatedVideo(Output):
         )
 
     def _begin(self) -> None:
-        times = [time_s for time_s, _ in self._held]
+        held, self._held = self._held, []
+        times = [time_s for time_s, _ in held]
         steps = np.diff(times[len(times) // 2 :] if len(times) >= LOOK_AHEAD else times)
         rate = float(np.clip(1 / np.median(steps), 1, 120)) if steps.size and np.median(steps) > 0 else 25.0
         self._fps = round(rate, 2)  # MPEG-4 counts time in at most 65535 parts of a second, OpenCV in powers of ten
-        first = self._held[0][1]
+        first = held[0][1]
         self._size_wh = (first.shape[1], first.shape[0])
         codec = cv2.VideoWriter.fourcc(*CODECS[self._path.suffix.lower()])
         quiet_opencv()
-        self._writer = cv2.VideoWriter(str(self._path), codec, self._fps, self._size_wh)
-        if not self._writer.isOpened():
+        path = self._path.absolute()  # FFmpeg reads 10:30.mp4 as a protocol
+        writer = cv2.VideoWriter(str(path), codec, self._fps, self._size_wh)
+        if not writer.isOpened():
             raise OutputError(f"this OpenCV cannot encode {self._path.suffix}: try .avi")
-        self._end_s = times[0]
-        held, self._held = self._held, []
+        self._writer, self._end_s = writer, times[0]
         for time_s, drawn in held:
             self._encode(time_s, drawn)
 

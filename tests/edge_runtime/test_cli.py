@@ -41,6 +41,23 @@ def test_version_and_bare_help(run: Run) -> None:
     assert "predict" in out + err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("predict", ""), "an argument"),
+        (("predict", "a.jpg", "--save", ""), "--save"),
+        (("run", "--source", "0", "--jsonl="), "--jsonl"),
+    ],
+)
+def test_an_empty_argument_is_no_folder(run: Run, arguments: tuple[str, ...], what: str) -> None:
+    assert run(*arguments) == (2, "", f"edge-emotion: {what} is empty: is a variable of the shell not set?\n")
+
+
+def test_a_token_may_end_with_an_equals_sign(run: Run) -> None:
+    code, _, err = run("run", "--source", "0", "--web-token=YSBsb25nIHRva2VuIQ==")
+    assert (code, "belong to the page" in err) == (2, True)
+
+
 def test_help_pages_are_shown_in_any_locale() -> None:
     command = [sys.executable, "-m", "edge_emotion.edge_runtime.cli", "run", "--help"]
     environment = {**os.environ, "PYTHONIOENCODING": "latin-1", "NO_COLOR": "1"}

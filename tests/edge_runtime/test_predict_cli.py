@@ -9,6 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from edge_emotion.edge_runtime import preprocess
+from edge_emotion.edge_runtime.preprocess import Image
 
 ROOT = Path(__file__).parents[2]
 INT8 = ROOT / "tests" / "models" / "brightness-int8.tflite"
@@ -68,9 +70,10 @@ def test_predict_saves_an_annotated_copy(run: Run, picture: Path, tmp_path: Path
     assert drawn is not None
     assert drawn.shape == (60, 80, 3)
     assert (drawn != 10).any()
-    code, _, err = run("predict", picture, "--no-detect", "--model", INT8, "--save", tmp_path / "out.doc")
-    assert code == 2
-    assert "use .jpg or .png" in err
+    for name in ("out.doc", "out.pgm"):
+        code, out, err = run("predict", picture, "--no-detect", "--model", INT8, "--save", tmp_path / name)
+        assert (code, out) == (2, "")
+        assert "use .jpg or .png" in err
     other = draw(tmp_path / "other.png")
     code, _, err = run("predict", picture, other, "--no-detect", "--model", INT8, "--save", tmp_path / "one.png")
     assert code == 2
@@ -139,6 +142,21 @@ def test_a_picture_that_is_missing_costs_no_other_its_result(run: Run, picture: 
     assert (code, found["faces"][0]["label"]) == (1, "dark")
     assert failed["image"] == str(missing)
     assert failed["error"] in err
+
+
+def test_json_of_an_interrupted_run_has_what_was_done(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = json.loads(run("predict", folder, "--no-detect", "--model", INT8, "--json")[1])
+    read = iter([preprocess.read_image(folder / Path(whole[0]["image"]).name)])
+
+    def interrupted(path: Path) -> Image:
+        for image in read:
+            return image
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(preprocess, "read_image", interrupted)
+    code, out, err = run("predict", folder, "--no-detect", "--model", INT8, "--json")
+    assert (code, json.loads(out)) == (130, whole[:1])
+    assert "interrupted" in err
 
 
 def test_predict_says_what_it_saved(run: Run, picture: Path, tmp_path: Path) -> None:

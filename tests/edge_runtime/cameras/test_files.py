@@ -39,6 +39,16 @@ def test_a_video_gives_every_frame_in_order_with_its_media_time(video: Path) -> 
     assert not any(frame.cut for frame in frames)
 
 
+def test_a_name_with_a_colon_is_no_protocol(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    video.rename(video.with_name("10:30.avi"))
+    monkeypatch.chdir(video.parent)
+    with VideoFile("10:30.avi") as camera:
+        frame = camera.read()
+        assert camera.source == "10:30.avi"
+    assert frame is not None
+    assert frame.time_s == 0
+
+
 def test_a_cut_off_video_gives_what_it_has_and_says_so(video: Path, capsys: pytest.CaptureFixture[str]) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
     write(video, iter([noise] * 20))

@@ -424,6 +424,23 @@ def test_a_video_without_frames_leaves_no_file_and_bad_targets_are_refused(tmp_p
         AnnotatedVideo(tmp_path / "folder.avi")
 
 
+def test_a_video_whose_name_has_a_colon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with AnnotatedVideo(Path("10:30.mp4")) as output:
+        output.write(result(0), picture())
+    assert len(read_back(tmp_path / "10:30.mp4")[0]) == 1
+
+
+def test_an_encoder_that_does_not_begin_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(video.CODECS, ".mp4", "none")
+    output = AnnotatedVideo(tmp_path / "out.mp4")
+    output.write(result(0), picture())
+    with pytest.raises(OutputError, match=r"cannot encode \.mp4: try \.avi"):
+        output.close()
+    output.close()
+    assert not (tmp_path / "out.mp4").exists()
+
+
 def test_an_earlier_video_is_kept_and_the_new_ones_are_numbered(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
