@@ -37,7 +37,11 @@ _log = logging.getLogger("edge_emotion.web")
 
 
 class Page:
-    """Routes and the tasks that feed them. Pictures are encoded once for all viewers, and only while there is one."""
+    """Routes and the tasks that feed them. Pictures are encoded once for all viewers, and only while there is one.
+
+    Every answer is `async`, as Starlette runs others in forty threads: there viewers who come at once would all be let
+    in before the first is counted. Here nothing is awaited between the look at `readers` and the response's count.
+    """
 
     def __init__(
         self, live: Live, read_board: Callable[[], BoardState], frames: bool = True, kept: Sequence[str] = ()
@@ -56,8 +60,11 @@ class Page:
         html = files(__package__).joinpath("page", "index.html").read_bytes().replace(b"{stored}", self._kept.encode())
         login = files(__package__).joinpath("page", "login.html").read_bytes()
 
-        def fixed(content: bytes, media_type: str) -> Callable[[Request], Response]:
-            return lambda request: Response(content, media_type=media_type)
+        def fixed(content: bytes, media_type: str) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            async def answer(request: Request) -> Response:
+                return Response(content, media_type=media_type)
+
+            return answer
 
         app = Starlette(
             routes=[
@@ -125,7 +132,7 @@ class Page:
             "pictures": self._frames,
         }
 
-    def _events(self, request: Request) -> Any:
+    async def _events(self, request: Request) -> Any:
         if self.states.readers >= MOST_VIEWERS:
             return _full()
         return LiveResponse(self.states, self._state_events(), "text/event-stream")
@@ -144,7 +151,7 @@ class Page:
             yield state
             state = await anext(states)
 
-    def _picture(self, request: Request) -> Any:
+    async def _picture(self, request: Request) -> Any:
         if not self._frames:
             return PlainTextResponse("pictures are switched off (--no-frames)\n", 404)
         if self.pictures.readers >= MOST_VIEWERS:
@@ -165,7 +172,7 @@ class Page:
             lines += metric("throttled", "gauge", "1 while slowed.", {"": bool(self._board.throttled)})
         return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
 
-    def _healthz(self, request: Request) -> Response:
+    async def _healthz(self, request: Request) -> Response:
         if self._live.alive:
             return PlainTextResponse("ok\n")
         return PlainTextResponse(f"no frame for {self._live.age_s:.0f} s\n", 503)
@@ -195,7 +202,7 @@ def _json(document: Any) -> str:
     return json.dumps(document, separators=(",", ":"), allow_nan=False)
 
 
-def _let_in(request: Request) -> Response:
+async def _let_in(request: Request) -> Response:
     """Who comes here has shown the token: the guard answers all others."""
     return RedirectResponse("/", 303)
 
@@ -204,6 +211,6 @@ def _full() -> Response:
     return PlainTextResponse(f"{MOST_VIEWERS} pages are open already, close one\n", 503)
 
 
-def _report(request: Request, error: Exception) -> Response:
+async def _report(request: Request, error: Exception) -> Response:
     _log.error("page: %s on %s: %s", type(error).__name__, request.scope["path"], error)
     return PlainTextResponse("internal error\n", 500)

@@ -66,10 +66,9 @@ class LiveResponse:
         self._stalled_after_s = stalled_after_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one viewer."""
-        headers = [(b"content-type", self._media_type.encode()), (b"x-accel-buffering", b"no")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        """Serve one viewer, counted before anything is awaited."""
         if scope["method"] == "HEAD":
+            await self._start(send)
             await send({"type": "http.response.body"})
             return
         with self._channel.reading():
@@ -81,7 +80,13 @@ class LiveResponse:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def _start(self, send: Send) -> None:
+        headers = [(b"content-type", self._media_type.encode()), (b"x-accel-buffering", b"no")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+
     async def _send_all(self, send: Send) -> None:
+        async with asyncio.timeout(self._stalled_after_s):
+            await self._start(send)
         async for item in self._items:
             async with asyncio.timeout(self._stalled_after_s):
                 await send({"type": "http.response.body", "body": item, "more_body": True})

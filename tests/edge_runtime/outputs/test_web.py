@@ -412,6 +412,27 @@ def test_closing_ends_with_viewers_watching_and_frees_the_port(make_result: Make
         pass
 
 
+@pytest.mark.parametrize("path", ["/events", "/picture"])
+def test_of_viewers_that_come_all_at_once_no_more_than_the_most_are_let_in(web: WebOutput, path: str) -> None:
+    most, threads = web_app.MOST_VIEWERS, threading.active_count()
+    viewers = [socket.create_connection(("127.0.0.1", web.port), timeout=60) for _ in range(most + 16)]
+    for viewer in viewers:
+        viewer.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    answers = [viewer.recv(12) for viewer in viewers]
+    assert (answers.count(b"HTTP/1.1 200"), answers.count(b"HTTP/1.1 503")) == (most, 16)
+    assert threading.active_count() <= threads + 1  # the one that reads the board
+    for viewer in viewers:
+        viewer.close()
+    for _ in range(2000):
+        if not web._page.states.readers and not web._page.pictures.readers:
+            break
+        ask(web, "/healthz")
+    connection, answer = follow(web, path)  # their places are free again
+    assert answer.status == 200
+    assert (web._page.states.readers, web._page.pictures.readers) in ((1, 0), (0, 1))
+    connection.close()
+
+
 def is_let_go(connection: socket.socket) -> bool:
     connection.settimeout(60)
     try:

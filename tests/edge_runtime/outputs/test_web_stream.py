@@ -138,6 +138,36 @@ def test_a_viewer_that_leaves_is_forgotten() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("how", ["stalls", "leaves", "is cut off"])
+def test_a_viewer_is_counted_before_it_is_answered_and_forgotten_if_it_never_takes_the_answer(how: str) -> None:
+    async def scenario() -> None:
+        channel = Channel()
+        left = asyncio.Event()
+
+        async def receive() -> Message:
+            await left.wait()
+            return {"type": "http.disconnect"}
+
+        async def stalled(message: Message) -> None:
+            assert message["type"] == "http.response.start"
+            await asyncio.Event().wait()
+
+        patience_s = 0.01 if how == "stalls" else 600
+        response = LiveResponse(channel, channel.items(), "text/plain", stalled_after_s=patience_s)
+        task = asyncio.create_task(response(GET, receive, stalled))
+        await asyncio.sleep(0)
+        assert channel.readers == 1
+        if how == "leaves":
+            left.set()
+        elif how == "is cut off":
+            task.cancel()
+        await asyncio.wait({task}, timeout=30)
+        assert task.done()
+        assert channel.readers == 0
+
+    asyncio.run(scenario())
+
+
 def test_after_the_last_reader_nothing_old_is_kept() -> None:
     channel = Channel()
     with channel.reading():
