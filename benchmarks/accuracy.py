@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..edge_runtime.dataset import Dataset
-from ..edge_runtime.errors import DatasetError
-from ..edge_runtime.evaluate import Evaluation
-from ..edge_runtime.labels import class_indices, common_classes
+from ..edge_runtime.evaluate import Evaluation, classes_in_common
+from ..edge_runtime.labels import class_indices
 from ..edge_runtime.metadata import ModelMetadata
 from ..edge_runtime.metrics import Metrics, PairedComparison, compare, recall_drop_pp
 
@@ -51,15 +50,7 @@ def shared_classes(models: Sequence[ModelMetadata], dataset: Dataset, wanted: Se
         for model in models:
             class_indices(wanted, model.labels)
         return tuple(wanted)
-    first, *others = (model.labels for model in models)
-    shared = common_classes(first, dataset.classes, *others)
-    if len(shared) < 2:
-        known = " and ".join(dict.fromkeys(", ".join(model.labels) for model in models))
-        raise DatasetError(
-            f"{dataset.path} has the classes {', '.join(dataset.classes)}, the models know {known}: "
-            "fewer than two are common to all; rename the folders, or bench the models apart"
-        )
-    return shared
+    return classes_in_common(dataset, models)
 
 
 def against(variant: Evaluation, reference: Evaluation, name: str, sha256: str) -> Accuracy:

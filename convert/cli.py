@@ -73,8 +73,7 @@ def convert(
     from ..edge_runtime.atomic import check_writable
     from ..edge_runtime.dataset import open_dataset
     from ..edge_runtime.errors import ContractError, ModelError, OptionError
-    from ..edge_runtime.evaluate import left_out, note_left_out
-    from ..edge_runtime.labels import common_classes
+    from ..edge_runtime.evaluate import classes_in_common, left_out, note_left_out
     from ..edge_runtime.zoo import bundled_models
     from . import recipes
     from .calibration import Calibration
@@ -95,6 +94,7 @@ def convert(
         max_class_drop,
         explicit=max_drop is not None,
     )
+    console.quiet_opencv()
     with console.foreign_output_to_stderr():
         if model is None:
             model = newest_model()
@@ -118,7 +118,7 @@ def convert(
         if dataset is not None:
             if data is None:
                 console.note(f"data: {dataset.path} (recorded in {model.parent / 'run.json'})")
-            classes = common_classes(metadata.labels, dataset.classes) or metadata.labels
+            classes = classes_in_common(dataset, [metadata])
             if missing := set(metadata.labels) - set(classes):
                 console.note(f"{dataset.path} has no images of {', '.join(sorted(missing))}: they go unmeasured")
             with console.progress("decoding validation") as bar:

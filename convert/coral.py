@@ -52,7 +52,7 @@ def compile_file(path: Path) -> CoralFile:
         raise ModelError(f"model {path} does not exist")
     content = path.read_bytes()
     flatbuffer = model_metadata.strip(content)
-    graph = read_graph(flatbuffer)
+    graph = read_graph(flatbuffer, path)
     if is_compiled(flatbuffer):
         raise ModelError(f"{path} is compiled for the Edge TPU already")
     types = {graph.tensors[i].dtype for i in (*graph.inputs, *graph.outputs)}

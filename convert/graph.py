@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -140,8 +141,8 @@ class Graph:
         ]
 
 
-def read_graph(tflite: bytes) -> Graph:
-    """The graph of a TFLite file's bytes, with or without metadata appended.
+def read_graph(tflite: bytes, name: Path | str = "the model") -> Graph:
+    """The graph of a TFLite file's bytes, with or without metadata appended. name: what an error calls the file.
 
     Raises ModelError when they are not a TFLite model, RuntimeMissingError without ai-edge-litert.
     """
@@ -151,7 +152,7 @@ def read_graph(tflite: bytes) -> Graph:
         raise RuntimeMissingError(f"reading a model's graph needs ai-edge-litert: {error}") from error
     flatbuffer = strip(tflite)
     if not is_tflite(flatbuffer):
-        raise ModelError("not a TFLite file: it lacks the TFL3 identifier")
+        raise ModelError(f"{name} is not a TFLite file: it lacks the TFL3 identifier")
     try:
         model = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
         subgraph = model.subgraphs[0]
@@ -160,7 +161,7 @@ def read_graph(tflite: bytes) -> Graph:
         inputs, outputs = tuple(map(int, subgraph.inputs)), tuple(map(int, subgraph.outputs))
         return Graph(operators, tensors, inputs, outputs, len(model.subgraphs), _min_runtime(model))
     except Exception as error:  # a garbled flatbuffer fails anywhere: struct, index, type and Unicode errors
-        raise ModelError(f"not a whole TFLite file: {type(error).__name__} while reading it") from error
+        raise ModelError(f"{name} is not a whole TFLite file: it is cut off or damaged") from error
 
 
 def with_all_outputs(tflite: bytes) -> bytes:

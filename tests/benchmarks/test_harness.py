@@ -204,7 +204,7 @@ def test_data_with_other_labels_is_refused_before_anything_is_timed(
     make_model: MakeModel, make_config: MakeConfig, bare_machine: Machine, faces: Path
 ) -> None:
     model = make_model(labels=["cat", "dog"])
-    with pytest.raises(DatasetError, match=r"classes angry, happy, neutral, the models know cat, dog"):
+    with pytest.raises(DatasetError, match=r"classes angry, happy, neutral, the model knows cat, dog"):
         run_bench([model], make_config(), open_dataset(faces), machine=bare_machine)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -66,6 +69,14 @@ def test_bare_convert_takes_the_newest_run_and_its_data(tmp_path: Path, keras_mo
     assert known.measured is not None
     assert known.measured.n == 24
     assert (model.parent / "shades-conversion" / "conversion.json").exists()
+
+
+def test_data_without_the_models_classes_says_which_it_has(tmp_path: Path, keras_model: Maker, data: Path) -> None:
+    model = make_run(tmp_path, keras_model, data)
+    for folder in data.glob("*/*"):
+        folder.rename(folder.with_name(f"{folder.name} "))
+    with pytest.raises(DatasetError, match=r"faces has the classes .*, the model knows .*: fewer than two are common"):
+        run(model, "--data", data)
 
 
 def test_json_is_one_document(tmp_path: Path, keras_model: Maker, data: Path) -> None:
@@ -180,6 +191,34 @@ def test_what_is_not_there_is_said(tmp_path: Path, keras_model: Maker) -> None:
             run(*arguments)
 
 
+def test_what_is_no_model_is_said_before_its_labels_are_asked_for(tmp_path: Path) -> None:
+    for name in ("text.keras", "old.h5"):
+        (tmp_path / name).write_text("no model")
+    (tmp_path / "empty").mkdir()
+    for name, said in (
+        ("text.keras", r"text\.keras is not a whole Keras 3 model"),
+        ("old.h5", r"old\.h5: \.h5 files can run code"),
+        ("empty", r"it has no saved_model\.pb"),
+    ):
+        with pytest.raises(ModelError, match=said):
+            run(name)
+
+
+def test_opencv_says_nothing_of_a_calibration_image_that_it_cannot_read(tmp_path: Path) -> None:
+    """In a process of its own: what keeps OpenCV quiet holds for all that follows in one."""
+    with zipfile.ZipFile(tmp_path / "model.keras", "w"):
+        pass
+    (tmp_path / "photos").mkdir()
+    assert cv2.imwrite(str(tmp_path / "photos" / "float.tiff"), np.zeros((8, 8), np.float32))
+    arguments = ["convert", "model.keras", "--labels", "a,b", "--input", "8x8:grey:0:1", "--calibration", "photos"]
+    done = subprocess.run(
+        [sys.executable, "-m", "edge_emotion.edge_runtime.cli", *arguments], capture_output=True, text=True, check=False
+    )
+    skipped, refused = done.stderr.splitlines()
+    assert skipped.startswith("WARNING: calibration image skipped: photos/float.tiff is not an image")
+    assert refused == "edge-emotion: calibration folder photos has no readable image"
+
+
 def test_an_output_folder_that_cannot_be_written_is_said_first(tmp_path: Path, keras_model: Maker, data: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(EdgeEmotionError, match="cannot write"):
@@ -189,6 +228,9 @@ def test_an_output_folder_that_cannot_be_written_is_said_first(tmp_path: Path, k
 def test_compiling_alone_needs_an_int8_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", "")
     model = tmp_path / "shades-int8.tflite"
+    model.write_bytes((MODELS / "brightness-int8.tflite").read_bytes()[:600])
+    with pytest.raises(ModelError, match=r"shades-int8\.tflite is not a whole TFLite file"):
+        run(model, "--edgetpu")
     model.write_bytes((MODELS / "brightness-int8.tflite").read_bytes())
     assert "edgetpu_compiler -s -o" in run(model, "--edgetpu").stdout
     document = json.loads(run(model, "--edgetpu", "--json").stdout)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from edge_emotion.convert.graph import Graph, Operator, Tensor, arena_size, read_graph, with_all_outputs
@@ -73,8 +75,10 @@ def test_weights_are_constants_and_an_output_lives_to_the_end() -> None:
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\0\0\0\0TFL3", FLOAT32[:200], INT8[:600]])
 def test_what_is_not_a_whole_model_is_refused(content: bytes) -> None:
-    with pytest.raises(ModelError, match="TFLite file"):
+    with pytest.raises(ModelError, match=r"^the model is not a (whole )?TFLite file: it (is cut off|lacks)"):
         read_graph(content)
+    with pytest.raises(ModelError, match=r"^models/cut\.tflite is not a "):
+        read_graph(content, Path("models/cut.tflite"))
 
 
 def test_the_arena_of_nothing_is_empty() -> None:

@@ -13,6 +13,7 @@ from edge_emotion.convert.inspection import inspect_model
 from edge_emotion.edge_runtime import metadata
 from edge_emotion.edge_runtime.cli import app
 from edge_emotion.edge_runtime.errors import ModelError
+from edge_emotion.edge_runtime.zoo import resolve
 from typer.testing import CliRunner
 
 from .conftest import MODELS
@@ -52,6 +53,19 @@ def test_the_float_file_beside_it_is_found_by_its_source(tmp_path: Path) -> None
         (tmp_path / path.name).write_bytes(metadata.attach(content, own))
     assert inspect_model(tmp_path / INT8.name).compared_with == FLOAT32.name
     assert inspect_model(INT8).compared_with == ""
+
+
+def test_without_a_float32_file_the_float16_one_beside_it_serves() -> None:
+    assert inspect_model("edge-m").compared_with == "edge-m-float16.tflite"
+    assert inspect_model("edge-m-float16").compared_with == ""
+
+
+def test_what_it_is_compared_with_may_be_a_bundled_name(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "copy.tflite"
+    elsewhere.write_bytes(resolve("edge-m").read_bytes())
+    shown = CliRunner().invoke(app, ["inspect", str(elsewhere), "--against", "edge-m-float16"])
+    assert shown.exit_code == 0
+    assert "agrees with edge-m-float16.tflite on" in shown.stdout
 
 
 def test_garbage_is_told_from_an_answer(tmp_path: Path) -> None:
@@ -119,6 +133,20 @@ def test_labels_rename_the_outputs_and_leave_the_rest(tmp_path: Path) -> None:
     assert document["runs_on"]["litert"]["verdict"] == "runs"
 
 
+@pytest.mark.parametrize("bare", [False, True])
+def test_declared_labels_are_shown_in_place_of_its_own(tmp_path: Path, bare: bool) -> None:
+    content = INT8.read_bytes()
+    model = tmp_path / "model.tflite"
+    model.write_bytes(metadata.strip(content) if bare else content)
+    arguments = ["inspect", str(model), "--labels", "low,middle,high"]
+    shown = CliRunner().invoke(app, arguments).stdout
+    assert "labels         low, middle, high\n" in shown
+    assert "made with" not in shown  # neither says it
+    document = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
+    assert document["metadata"]["labels"] == ["low", "middle", "high"]
+    assert document["metadata"]["precision"] == ("" if bare else "int8")
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -146,8 +174,12 @@ def test_what_is_no_model_is_one_clear_line(tmp_path: Path) -> None:
         inspect_model(tmp_path / "model.keras")
     with pytest.raises(ModelError, match="not a file"):
         inspect_model(tmp_path)
-    with pytest.raises(ModelError, match="--against"):
+    with pytest.raises(ModelError, match=r"^--against: model .*nowhere\.tflite does not exist"):
         inspect_model(INT8, against=tmp_path / "nowhere.tflite")
+    cut = tmp_path / "cut.tflite"
+    cut.write_bytes(FLOAT32.read_bytes()[:600])
+    with pytest.raises(ModelError, match=r"cut\.tflite is not a whole TFLite file: it is cut off or damaged$"):
+        inspect_model(cut)
 
 
 def test_the_command_prints_tables_and_json() -> None:

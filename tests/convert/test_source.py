@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -200,18 +201,18 @@ def test_what_does_not_fit_is_one_clear_line(keras: Any, tmp_path: Path, make: C
 
 
 @pytest.mark.parametrize("saved", [False, True])
-def test_a_model_that_a_cpu_cannot_run_is_one_clear_line(keras: Any, tmp_path: Path, saved: bool) -> None:
+def test_a_model_that_fails_while_it_runs_is_one_clear_line(keras: Any, tmp_path: Path, saved: bool) -> None:
     layers, path = keras.layers, tmp_path / "saved"
     inputs = keras.Input((8, 8, 1))
-    x = layers.Conv2D(4, 3, data_format="channels_first")(layers.Permute((3, 1, 2))(inputs))
-    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
+    looked_up = layers.Embedding(2, 4)(layers.Flatten()(layers.Rescaling(1000.0)(inputs)))
+    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(looked_up)))
     if saved:
         model.export(path, verbose=False)
     else:
         path = save(model, tmp_path)
-    with pytest.raises(ModelError, match=r"cannot be run here: .*only supports the NHWC tensor format") as refusal:
+    with pytest.raises(ModelError, match=r"cannot be run here: .*indices\[.*\] = .* is not in \[0, 2\)") as refusal:
         open_source(path, GREY)
-    assert not set("\n{[") & set(str(refusal.value))
+    assert not re.search(r"\n|\{\{|\[\[|Op:", str(refusal.value))  # no names of graph nodes
 
 
 def test_files_that_are_no_model_are_refused(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
@@ -222,6 +222,74 @@ def test_damaged_members_of_a_zip_are_unreadable_and_the_rest_is_read(tmp_path: 
     found = open_dataset(tmp_path / "data.zip").load("train")
     assert found.unreadable == (damaged.filename,)
     assert len(found) == 7
+
+
+def test_damaged_members_are_told_in_one_line_with_their_cause(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    archive = zipped(kaggle(tmp_path / "data", train=20), tmp_path / "data.zip")
+    content = bytearray(archive.read_bytes())
+    with zipfile.ZipFile(archive) as opened:
+        for info in [info for info in opened.infolist() if "train/sad" in info.filename and not info.is_dir()]:
+            content[info.header_offset] ^= 0xFF
+    archive.write_bytes(content)
+    found = open_dataset(archive)
+    assert len(found.load("train").unreadable) == 20
+    found.load("validation")
+    damaged, skipped = caplog.messages
+    assert damaged.startswith(f"20 damaged file(s) in {archive} cannot be unpacked: train/sad/0.png (Bad magic number")
+    assert damaged.endswith(", …")
+    assert damaged.count("train/sad") == 3
+    assert skipped.startswith("20 unreadable image(s) skipped in train: ")
+
+
+def marked(folder: Path, target: Path, pattern: str, flags: int = 0, method: int | None = None) -> Path:
+    """A zip of the folder; these bits and this method stand at the matching members, as another program would put."""
+    archive = zipped(folder, target)
+    content = bytearray(archive.read_bytes())
+    at = content.find(b"PK\x01\x02")  # a header of the central directory, APPNOTE 4.3.12
+    while at >= 0:
+        length = int.from_bytes(content[at + 28 : at + 30], "little")
+        if PurePosixPath(content[at + 46 : at + 46 + length].decode()).match(pattern):
+            content[at + 8] |= flags
+            content[at + 10] = content[at + 10] if method is None else method
+        at = content.find(b"PK\x01\x02", at + 46)
+    archive.write_bytes(content)
+    return archive
+
+
+@pytest.mark.parametrize(
+    ("flags", "method", "words"),
+    [
+        (0x1, None, r"holds 'train/sad/0\.png', which is encrypted: unpack it, and name the folder instead"),
+        (0x41, 99, "which is encrypted"),  # AES
+        (0, 9, r"holds 'train/sad/0\.png', packed with a method \(9\) that Python does not read: unpack it"),
+    ],
+)
+def test_a_zip_that_python_cannot_unpack_is_refused_before_anything_is_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, flags: int, method: int | None, words: str
+) -> None:
+    archive = marked(kaggle(tmp_path / "data"), tmp_path / "data.zip", "train/sad/0.png", flags, method)
+    with pytest.raises(DatasetError, match=words):
+        open_dataset(archive)
+    assert caplog.text == ""
+
+
+def test_what_is_not_used_of_a_zip_may_be_encrypted(tmp_path: Path) -> None:
+    folder = kaggle(tmp_path / "data")
+    (folder / "licence.txt").write_text("x")
+    write(folder / "old" / "sad" / "0.png", 1)
+    for pattern in ("*.txt", "old/sad/*.png"):
+        assert len(open_dataset(marked(folder, tmp_path / "data.zip", pattern, 0x1)).load("train")) == 8
+
+
+def test_a_zip_of_a_later_version_of_the_format_is_an_error(tmp_path: Path) -> None:
+    archive = zipped(kaggle(tmp_path / "data"), tmp_path / "data.zip")
+    content = bytearray(archive.read_bytes())
+    content[content.find(b"PK\x01\x02") + 6] = 200
+    archive.write_bytes(content)
+    with pytest.raises(DatasetError, match="nor a readable zip: zip file version 20"):
+        open_dataset(archive)
 
 
 def test_images_without_a_class_folder_are_no_class_of_the_split_s_name(tmp_path: Path) -> None:

@@ -5,9 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edge_emotion.edge_runtime.classifier import EmotionClassifier
-from edge_emotion.edge_runtime.dataset import Split
+from edge_emotion.edge_runtime.dataset import Dataset, Split
 from edge_emotion.edge_runtime.errors import DatasetError, ModelError, OptionError
-from edge_emotion.edge_runtime.evaluate import Evaluation, ParallelClassifier, evaluate
+from edge_emotion.edge_runtime.evaluate import (
+    Evaluation,
+    ParallelClassifier,
+    classes_in_common,
+    evaluate,
+    load_split_for,
+)
 from edge_emotion.edge_runtime.metadata import ModelMetadata
 from edge_emotion.edge_runtime.metrics import softmax
 from edge_emotion.edge_runtime.preprocess import Pixels
@@ -100,3 +106,31 @@ def test_an_unknown_class_no_images_and_no_model() -> None:
             evaluate(model, grey_images(0))
     with pytest.raises(ModelError, match="does not exist"):
         ParallelClassifier(MODEL.with_name("nowhere.tflite"))
+
+
+def dataset_of(*classes: str) -> Dataset:
+    return Dataset(Path("faces"), classes, {"validation": {name: () for name in classes}})
+
+
+@pytest.mark.parametrize("classes", [("freude", "wut"), ("dark ", "grey")])
+def test_data_with_fewer_than_two_of_a_models_classes_says_which_there_are(classes: tuple[str, ...]) -> None:
+    with ParallelClassifier(MODEL) as model, pytest.raises(DatasetError) as error:
+        load_split_for(model, dataset_of(*classes), "validation", None)
+    assert str(error.value) == (
+        f"faces has the classes {', '.join(classes)}, the model knows dark, grey, bright: "
+        "fewer than two are common; rename the folders"
+    )
+
+
+def test_an_unknown_class_is_blamed_where_it_was_named() -> None:
+    with ParallelClassifier(MODEL) as model, pytest.raises(OptionError, match="unknown class 'bleak'"):
+        load_split_for(model, dataset_of("dark", "wut"), "validation", ("dark", "bleak"))
+
+
+def test_classes_in_common_are_those_of_the_data_and_of_all_models() -> None:
+    models = [ModelMetadata(LABELS), ModelMetadata(("Bright", "grey", "dark")), ModelMetadata(LABELS)]
+    assert classes_in_common(dataset_of("Grey", "bright", "wut"), models) == ("grey", "bright")
+    with pytest.raises(
+        DatasetError, match=r"models know dark, grey, bright and Bright, grey, dark: .*, or bench the models"
+    ):
+        classes_in_common(dataset_of("grey", "wut"), models)

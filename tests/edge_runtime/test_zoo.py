@@ -164,6 +164,12 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
         zoo.fetch("blazeface-fill")
 
 
+def test_a_bundled_model_needs_no_fetching() -> None:
+    for name in zoo.bundled_models():
+        with pytest.raises(ModelError, match=f"^{name} is bundled and needs no fetching"):
+            zoo.fetch(name)
+
+
 @pytest.fixture
 def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "models"
