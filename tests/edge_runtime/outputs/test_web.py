@@ -648,7 +648,7 @@ def test_the_page_says_when_the_device_is_gone(web: WebOutput, film: Film, brows
     watch(web, film, browser, faces=1)
     browser.until("document.querySelector('#announce').textContent === '1 face, apparently happy'")
     browser.until("document.querySelector('#connection').textContent === 'live'")
-    assert "under-voltage now" in browser.evaluate("document.querySelector('#throttling').textContent")
+    browser.until("document.querySelector('#throttling').textContent.includes('under-voltage now')")
     web.close()
     browser.until("document.querySelector('#connection').textContent.startsWith('no connection')")
     assert browser.evaluate("document.querySelectorAll('#faces > li').length") == 0
