@@ -272,7 +272,7 @@ def test_data_with_other_labels(
     (pictures / "validation" / "grey").rename(pictures / "validation" / "dusk")
     code, out, err = run(capsys, monkeypatch, FLOAT, "--data", str(pictures), *FAST)
     assert (code, out) == (1, "")
-    assert "the models know dark, grey, bright" in err
+    assert "the model knows dark, grey, bright" in err
 
 
 def test_an_output_folder_that_cannot_be_made(
