@@ -86,11 +86,12 @@ def metadata_of(path: Path, declared: ModelMetadata | None = None) -> ModelMetad
 
     Raises ModelError for what is neither a Keras file nor a SavedModel, and where nothing is declared or carried.
     """
+    from ..train.keras_model import refuse_h5
+
     if path.is_dir() and not (path / "saved_model.pb").exists():
         raise ModelError(f"{path} is neither a .keras file nor a SavedModel folder (it has no saved_model.pb)")
     if path.is_file():
-        if path.suffix in (".h5", ".hdf5"):
-            raise ModelError(f"{path}: .h5 files can run code when loaded and are refused: save it again as .keras")
+        refuse_h5(path)
         if path.suffix != ".keras":
             raise ModelError(f"{path} is not a model: convert takes a .keras file or a SavedModel folder")
         if not zipfile.is_zipfile(path):

@@ -54,8 +54,7 @@ def load(path: Path) -> Any:
     """
     if not path.exists():
         raise ModelError(f"model {path} does not exist")
-    if path.suffix in (".h5", ".hdf5"):
-        raise ModelError(f"{path}: .h5 files can run code when loaded and are refused: save it again as .keras")
+    refuse_h5(path)
     if path.suffix != ".keras":
         raise ModelError(f"{path} is not a .keras file")
     keras = import_keras()
@@ -69,6 +68,12 @@ def load(path: Path) -> Any:
             else "it is not a whole Keras 3 model"
         )
         raise ModelError(f"cannot load {path}: {reason} ({text[:160]})") from error
+
+
+def refuse_h5(path: Path) -> None:
+    """Raise ModelError for the format before `.keras`, which is outside Keras's safe mode."""
+    if path.suffix in (".h5", ".hdf5"):
+        raise ModelError(f"{path}: .h5 files can run code when loaded and are refused: save it again as .keras")
 
 
 def save(model: Any, path: Path, metadata: ModelMetadata) -> None:

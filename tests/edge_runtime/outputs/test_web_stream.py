@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import pytest
@@ -17,6 +17,16 @@ GET = {"method": "GET"}
 async def never() -> Message:
     await asyncio.Event().wait()
     return {}
+
+
+def leaving(left: asyncio.Event) -> Callable[[], Awaitable[Message]]:
+    """What a viewer's connection tells when it leaves."""
+
+    async def receive() -> Message:
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    return receive
 
 
 async def settle() -> None:
@@ -121,14 +131,10 @@ def test_a_viewer_that_leaves_is_forgotten() -> None:
         channel = Channel()
         left = asyncio.Event()
 
-        async def receive() -> Message:
-            await left.wait()
-            return {"type": "http.disconnect"}
-
         async def send(message: Message) -> None:
             return None
 
-        task = asyncio.create_task(LiveResponse(channel, channel.items(), "text/plain")(GET, receive, send))
+        task = asyncio.create_task(LiveResponse(channel, channel.items(), "text/plain")(GET, leaving(left), send))
         await settle()
         assert channel.readers == 1
         left.set()
@@ -144,17 +150,13 @@ def test_a_viewer_is_counted_before_it_is_answered_and_forgotten_if_it_never_tak
         channel = Channel()
         left = asyncio.Event()
 
-        async def receive() -> Message:
-            await left.wait()
-            return {"type": "http.disconnect"}
-
         async def stalled(message: Message) -> None:
             assert message["type"] == "http.response.start"
             await asyncio.Event().wait()
 
         patience_s = 0.01 if how == "stalls" else 600
         response = LiveResponse(channel, channel.items(), "text/plain", stalled_after_s=patience_s)
-        task = asyncio.create_task(response(GET, receive, stalled))
+        task = asyncio.create_task(response(GET, leaving(left), stalled))
         await asyncio.sleep(0)
         assert channel.readers == 1
         if how == "leaves":
